@@ -1,1 +1,7 @@
-//! The Skep host.
+//! Skep: one process runs an application of isolated WebAssembly services.
+//!
+//! A request walks `listener` → `gateway` → `service` → `instance`; a deploy walks `deploy` →
+//! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
+
+pub mod engine;
+pub mod task;
