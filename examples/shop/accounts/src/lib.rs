@@ -95,10 +95,10 @@ fn register(registration: Registration) -> Result<Session, Problem> {
     REGISTER.with_borrow(|register| match () {
         () if register.by_email.contains_key(&email) => Err(Problem::new(
             409,
-            "there is an account with this e-mail address already",
+            "There is an account with this e-mail address already.",
         )),
         () if register.by_email.len() >= ACCOUNTS_MAX => {
-            Err(Problem::new(503, "we cannot take more customers today"))
+            Err(Problem::new(503, "We cannot take more customers today."))
         }
         () => Ok(()),
     })?;
@@ -130,7 +130,7 @@ fn sign_in(given: SignIn) -> Result<Session, Problem> {
         }
         _ => Err(Problem::new(
             401,
-            "the e-mail address or the password is wrong",
+            "The e-mail address or the password is wrong.",
         )),
     }
 }
@@ -141,7 +141,7 @@ fn account_of(token: &str) -> Result<Account, Problem> {
         let account = email.and_then(|email| register.by_email.get(email));
         account
             .cloned()
-            .ok_or_else(|| Problem::new(404, "there is no such session"))
+            .ok_or_else(|| Problem::new(404, "There is no such session."))
     })
 }
 
@@ -176,13 +176,13 @@ fn mistake_in(name: &str, email: &str, password: &str) -> Option<&'static str> {
     });
     match () {
         () if name.is_empty() || name.len() > NAME_LENGTH_MAX => {
-            Some("please give a name of at most 60 letters")
+            Some("Please give a name of at most 60 letters.")
         }
         () if !looks_like_email || email.len() > EMAIL_LENGTH_MAX => {
-            Some("that does not look like an e-mail address")
+            Some("That does not look like an e-mail address.")
         }
         () if !PASSWORD_LENGTH.contains(&password.len()) => {
-            Some("please choose a password of 8 to 100 characters")
+            Some("Please choose a password of 8 to 100 characters.")
         }
         () => None,
     }

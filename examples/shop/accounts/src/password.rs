@@ -32,7 +32,7 @@ impl Password {
         Argon2::default()
             .hash_password_into(password.as_bytes(), salt.as_bytes(), &mut hash)
             .map_err(|error| {
-                Problem::new(500, format!("the password cannot be hashed: {error}"))
+                Problem::new(500, format!("The password cannot be hashed: {error}."))
             })?;
         Ok(Password { salt, hash })
     }

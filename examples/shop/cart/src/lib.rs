@@ -69,7 +69,7 @@ fn change(
 ) -> Result<Response, Problem> {
     let Quantity { quantity } = request.json()?;
     if id.len() != ID_LENGTH || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Problem::new(404, "there is no such cart"));
+        return Err(Problem::new(404, "There is no such cart."));
     }
     let mut changed = cart(id);
     with(&mut changed, quantity)?;
@@ -77,7 +77,7 @@ fn change(
         if carts.len() >= CARTS_MAX && !carts.contains_key(id) {
             return Err(Problem::new(
                 503,
-                "all our carts are taken; please come back later",
+                "All our carts are taken; please come back later.",
             ));
         }
         carts.insert(id.to_string(), changed.clone());
@@ -101,11 +101,11 @@ impl Cart {
         if quantity > QUANTITY_MAX {
             return Err(Problem::new(
                 422,
-                format!("we sell at most {QUANTITY_MAX} of a product at once"),
+                format!("We sell at most {QUANTITY_MAX} of a product at once."),
             ));
         }
         if product.len() > PRODUCT_LENGTH_MAX {
-            return Err(Problem::new(422, "that is no product"));
+            return Err(Problem::new(422, "That is no product."));
         }
         let at = self.lines.iter().position(|line| line.product == product);
         match (at, quantity) {
@@ -115,7 +115,7 @@ impl Cart {
             (None, _) if self.lines.len() >= LINES_MAX => {
                 return Err(Problem::new(
                     422,
-                    format!("a cart holds {LINES_MAX} different products"),
+                    format!("A cart holds {LINES_MAX} different products."),
                 ));
             }
             (None, _) => self.lines.push(Line {

@@ -47,12 +47,12 @@ fn products() -> Result<Vec<Product>, Problem> {
 
 fn product(id: &str) -> Result<Product, Problem> {
     let found = products()?.into_iter().find(|product| product.id == id);
-    found.ok_or_else(|| Problem::new(404, "we do not sell that"))
+    found.ok_or_else(|| Problem::new(404, "We do not sell that."))
 }
 
 /// Only pictures of products are served: the name is looked up, not opened as it comes.
 fn picture(file: &str) -> Result<Response, Problem> {
-    let unknown = || Problem::new(404, "there is no such picture");
+    let unknown = || Problem::new(404, "There is no such picture.");
     let id = file.strip_suffix(".svg").ok_or_else(unknown)?;
     let product = product(id)?;
     let path = format!("{PICTURES}/{}.svg", product.id);
@@ -64,7 +64,7 @@ fn picture(file: &str) -> Result<Response, Problem> {
 /// The log learns the reason; the customer learns that it is not their fault.
 fn out_of_order(error: &dyn std::fmt::Display) -> Problem {
     eprintln!("{PRODUCTS}: {error}");
-    Problem::new(500, "the catalog is out of order")
+    Problem::new(500, "The catalog is out of order.")
 }
 
 #[cfg(test)]

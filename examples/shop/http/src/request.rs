@@ -68,7 +68,7 @@ impl Request {
     /// The body as JSON, or the problem to answer with.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_slice(&self.body)
-            .map_err(|error| Problem::new(400, format!("the body is not as expected: {error}")))
+            .map_err(|error| Problem::new(400, format!("The body is not as expected: {error}.")))
     }
 }
 

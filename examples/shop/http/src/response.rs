@@ -35,7 +35,11 @@ impl Response {
     pub fn json(status: u16, value: &impl Serialize) -> Response {
         match serde_json::to_vec(value) {
             Ok(body) => Response::new(status, "application/json", body),
-            Err(error) => Problem::new(500, format!("writing JSON: {error}")).into(),
+            Err(error) => Problem::new(
+                500,
+                format!("The answer cannot be written as JSON: {error}."),
+            )
+            .into(),
         }
     }
 
@@ -50,12 +54,12 @@ impl Response {
     }
 
     pub fn method_not_allowed(allow: &str) -> Response {
-        let problem = Problem::new(405, format!("only {allow} is possible here"));
+        let problem = Problem::new(405, format!("Only {allow} is possible here."));
         Response::from(problem).with("allow", allow)
     }
 
     pub fn not_found() -> Response {
-        Problem::new(404, "there is nothing here").into()
+        Problem::new(404, "There is nothing here.").into()
     }
 
     pub fn with(mut self, name: &'static str, value: &str) -> Response {

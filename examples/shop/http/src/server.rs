@@ -51,14 +51,14 @@ fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
 }
 
 fn body(incoming: &IncomingRequest) -> Result<Vec<u8>, Problem> {
-    let unreadable = |()| Problem::new(400, "the body cannot be read");
+    let unreadable = |()| Problem::new(400, "The body cannot be read.");
     let body = incoming.consume().map_err(unreadable)?;
     let stream = body.stream().map_err(unreadable)?;
     let mut bytes = Vec::new();
     loop {
         match stream.blocking_read(READ_BYTES) {
             Ok(chunk) if bytes.len() + chunk.len() > BODY_MAX_BYTES => {
-                return Err(Problem::new(413, "the body is too long"));
+                return Err(Problem::new(413, "The body is too long."));
             }
             Ok(chunk) => bytes.extend_from_slice(&chunk),
             Err(StreamError::Closed) => break,

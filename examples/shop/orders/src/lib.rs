@@ -80,7 +80,7 @@ fn place(wanted: Wanted) -> Result<Order, Problem> {
             return Ok(order.clone());
         }
         if orders.len() >= ORDERS_MAX {
-            return Err(Problem::new(503, "we cannot take more orders today"));
+            return Err(Problem::new(503, "We cannot take more orders today."));
         }
         let order = Order {
             id: random_token(),
@@ -107,16 +107,16 @@ fn mistake_in(wanted: &Wanted) -> Option<&'static str> {
     });
     match wanted {
         _ if wanted.lines.is_empty() || wanted.lines.len() > LINES_MAX => {
-            Some("an order has between 1 and 20 lines")
+            Some("An order has between 1 and 20 lines.")
         }
-        _ if sum != Some(wanted.total_cents) => Some("the total is not the sum of the lines"),
-        _ if texts.iter().any(|text| too_long(text)) => Some("a text is too long"),
+        _ if sum != Some(wanted.total_cents) => Some("The total is not the sum of the lines."),
+        _ if texts.iter().any(|text| too_long(text)) => Some("A text is too long."),
         _ if wanted
             .lines
             .iter()
             .any(|line| too_long(&line.name) || too_long(&line.product)) =>
         {
-            Some("a product's name is too long")
+            Some("A product's name is too long.")
         }
         _ => None,
     }
@@ -124,7 +124,7 @@ fn mistake_in(wanted: &Wanted) -> Option<&'static str> {
 
 fn by_id(id: &str) -> Result<Order, Problem> {
     let found = ORDERS.with_borrow(|orders| orders.iter().find(|order| order.id == id).cloned());
-    found.ok_or_else(|| Problem::new(404, "there is no such order"))
+    found.ok_or_else(|| Problem::new(404, "There is no such order."))
 }
 
 /// An account's orders, the newest first.

@@ -49,18 +49,18 @@ fn pay(demand: Demand) -> Result<Payment, Problem> {
     if demand.key.is_empty() || demand.key.len() > KEY_LENGTH_MAX {
         return Err(Problem::new(
             422,
-            "a payment needs a key of 1 to 64 characters",
+            "A payment needs a key of 1 to 64 characters.",
         ));
     }
     if demand.amount_cents == 0 || demand.amount_cents > AMOUNT_MAX_CENTS {
-        return Err(Problem::new(422, "that is no amount we could take"));
+        return Err(Problem::new(422, "That is no amount we could take."));
     }
     if let Some(before) = BY_KEY.with_borrow(|known| known.get(&demand.key).cloned()) {
         return match before.amount_cents == demand.amount_cents {
             true => Ok(before),
             false => Err(Problem::new(
                 409,
-                "this payment was made with another amount",
+                "This payment was made with another amount.",
             )),
         };
     }
@@ -74,7 +74,7 @@ fn pay(demand: Demand) -> Result<Payment, Problem> {
         if known.len() >= PAYMENTS_MAX {
             return Err(Problem::new(
                 503,
-                "the bank is busy; you have not been charged",
+                "The bank is busy; you have not been charged.",
             ));
         }
         known.insert(demand.key, payment.clone());
@@ -91,7 +91,7 @@ fn approved(card_number: &str) -> Result<String, Problem> {
         .collect();
     let digits = digits.filter(|digits| (13..=19).contains(&digits.len()) && passes_luhn(digits));
     let digits =
-        digits.ok_or_else(|| Problem::new(422, "that is no card number; is a digit wrong?"))?;
+        digits.ok_or_else(|| Problem::new(422, "That is no card number; is a digit wrong?"))?;
     let last4: String = digits[digits.len() - 4..]
         .iter()
         .map(u32::to_string)
@@ -99,7 +99,7 @@ fn approved(card_number: &str) -> Result<String, Problem> {
     match last4.as_str() {
         "0002" => Err(Problem::new(
             402,
-            "the card was declined; you have not been charged",
+            "The card was declined; you have not been charged.",
         )),
         _ => Ok(last4),
     }
