@@ -4,4 +4,5 @@
 //! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
 
 pub mod engine;
+pub mod outgoing;
 pub mod task;
