@@ -3,5 +3,6 @@
 //! A request walks `listener` → `gateway` → `service` → `instance`; a deploy walks `deploy` →
 //! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
 
+pub mod artifact;
 pub mod engine;
 pub mod task;
