@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod capability;
 pub mod outgoing;
 
+pub mod cli;
 pub mod engine;
 
 pub mod log;
