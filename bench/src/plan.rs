@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long each case loads a subject in a round.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 3)]
     seconds: u64,
     /// Connections of the ordinary cases.
     #[arg(long, default_value_t = 32)]
@@ -125,11 +125,10 @@ fn prepare(options: &Options, suites: &[Suite]) -> Result<Bench> {
     );
     let wants =
         |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
-    let guests = ["wasmtime", "wasmtime-pooling", "wasmtime-reuse"];
-    let wants_wasmtime = guests.iter().any(|name| wants(name));
+    let wants_wasmtime = wants(subject::WASMTIME) || wants(subject::WASMTIME_REUSE);
     let wants_skep = wants(subject::SKEP_FRESH) || wants(subject::SKEP_REUSE);
     let tools = Tools::find(&Wanted {
-        nginx: wants("nginx"),
+        nginx: wants(subject::NGINX),
         slowhttptest: suites.contains(&Suite::Slow),
         wasmtime: wants_wasmtime,
         wasmtime_path: options.wasmtime.as_deref(),

@@ -21,6 +21,12 @@ pub(crate) enum Cores {
     All,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Priority {
+    Normal,
+    Idle,
+}
+
 /// A running child.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -41,7 +47,16 @@ pub(crate) struct Usage {
 }
 
 impl Process {
-    pub(crate) fn spawn(mut command: Command, cores: Cores) -> Result<Self> {
+    pub(crate) fn spawn(command: Command, cores: Cores) -> Result<Self> {
+        Self::spawn_at(command, cores, Priority::Normal)
+    }
+
+    /// Spawns it so that it gets only the time that nobody else on its cores wants.
+    pub(crate) fn spawn_idle(command: Command, cores: Cores) -> Result<Self> {
+        Self::spawn_at(command, cores, Priority::Idle)
+    }
+
+    fn spawn_at(mut command: Command, cores: Cores, priority: Priority) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         command
             .stdin(Stdio::null())
@@ -50,11 +65,17 @@ impl Process {
             .process_group(0);
         let set = cores.set();
         let bench = std::process::id();
-        // SAFETY: between fork and exec only async-signal-safe calls are made: two system calls
-        // and getppid, on values that were made before the fork.
+        // SAFETY: between fork and exec only system calls are made, which are async-signal-safe,
+        // on values that were made before the fork.
         unsafe {
             command.pre_exec(move || {
                 if libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                let idle = libc::sched_param { sched_priority: 0 };
+                if priority == Priority::Idle
+                    && libc::sched_setscheduler(0, libc::SCHED_IDLE, &idle) != 0
+                {
                     return Err(io::Error::last_os_error());
                 }
                 // Dies with the bench even when that is killed and runs no destructor.

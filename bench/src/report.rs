@@ -35,6 +35,7 @@ pub(crate) struct Goal {
 /// A figure with as many digits as it deserves.
 pub(crate) fn figure(value: f64) -> String {
     match value.abs() {
+        endless if endless.is_infinite() => "∞".into(),
         large if large >= 1000.0 => {
             let digits = format!("{value:.0}");
             let mut text = String::new();
@@ -249,6 +250,7 @@ mod tests {
             (84.96, "85.0"),
             (123.4, "123"),
             (1234.5, "1,234"),
+            (f64::INFINITY, "∞"),
             (1_234_567.0, "1,234,567"),
         ] {
             assert_eq!(figure(value), text);

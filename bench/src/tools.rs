@@ -350,3 +350,33 @@ fn wasmtime_from_source() -> Result<PathBuf> {
     }
     Ok(program)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_cut_out_of_what_programs_print() {
+        for (line, expected) in [
+            (
+                "wrk debian/4.1.0-3 [epoll] Copyright (C) 2012 Will Glozer",
+                "wrk debian/4.1.0-3",
+            ),
+            ("nginx version: nginx/1.22.1", "nginx/1.22.1"),
+            ("wasmtime 48.0.2 (e9f1ea232 2026-09-10)", "wasmtime 48.0.2"),
+            (
+                "slowhttptest, a tool for slow HTTP - version 1.8.2",
+                "slowhttptest 1.8.2",
+            ),
+        ] {
+            assert_eq!(version(line), expected);
+        }
+    }
+
+    #[test]
+    fn only_executable_files_are_programs() {
+        assert!(on_path("sh").is_some());
+        assert!(on_path("no-such-program-here").is_none());
+        assert!(!is_program(Path::new("/etc/passwd")) && !is_program(Path::new("/usr")));
+    }
+}

@@ -12,7 +12,7 @@ use crate::report::{Goal, Table, cell, figure};
 use crate::results::{
     CPU, ERRORS, Key, OTHERS, P50, P99, RATE, RSS, RSS_IDLE, RSS_PEAK, Results, Series,
 };
-use crate::subject::{AXUM, SKEP_FRESH, SKEP_REUSE, Subject, WASMTIME_POOLING, WASMTIME_REUSE};
+use crate::subject::{AXUM, SKEP_FRESH, SKEP_REUSE, Subject, WASMTIME, WASMTIME_REUSE};
 
 pub(super) const NAME: &str = "http";
 /// The case of figures that belong to a subject and to no load.
@@ -174,7 +174,7 @@ pub(super) fn goals(bench: &Bench, results: &Results) -> Vec<Goal> {
     vec![
         goal(
             "CPU of a request, fresh instances ÷ `wasmtime serve` with its pooling allocator",
-            ratio(0, SKEP_FRESH, WASMTIME_POOLING, CPU),
+            ratio(0, SKEP_FRESH, WASMTIME, CPU),
             0.55,
         ),
         goal(
@@ -189,7 +189,7 @@ pub(super) fn goals(bench: &Bench, results: &Results) -> Vec<Goal> {
         ),
         goal(
             "p99 at 256 connections, fresh instances ÷ `wasmtime serve`",
-            ratio(1, SKEP_FRESH, WASMTIME_POOLING, P99),
+            ratio(1, SKEP_FRESH, WASMTIME, P99),
             1.0,
         ),
         goal(

@@ -18,7 +18,7 @@ use crate::results::{
     CPU, ERRORS, Key, Metric, P50, P99, RATE, RSS, RSS_IDLE, RSS_PEAK, Results, Series,
 };
 use crate::subject::{
-    AXUM, Launch, Programs, REUSE, SKEP_FRESH, SKEP_REUSE, Server, WASMTIME_POOLING, skep, start,
+    AXUM, Launch, Programs, REUSE, SKEP_FRESH, SKEP_REUSE, Server, WASMTIME, skep, start,
 };
 
 pub(super) const NAME: &str = "services";
@@ -43,7 +43,7 @@ pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
             }
         }
     }
-    for subject in [AXUM, WASMTIME_POOLING] {
+    for subject in [AXUM, WASMTIME] {
         if let Err(error) = process_each(bench, subject, results) {
             stop_if_interrupted()?;
             results.note(NAME, format!("{subject} is left out: {error:#}"));
@@ -191,11 +191,7 @@ pub(super) fn tables(results: &Results) -> Vec<Table> {
         ("skep", SKEP_FRESH, many.as_str()),
         ("skep-reuse", SKEP_REUSE, many.as_str()),
         ("axum, a process each", AXUM, "process-each"),
-        (
-            "wasmtime serve, a process each",
-            WASMTIME_POOLING,
-            "process-each",
-        ),
+        ("wasmtime serve, a process each", WASMTIME, "process-each"),
     ] {
         if let Some(value) = results.median(&Key::new(NAME, subject, case), PER_SERVICE) {
             memory.push(vec![name.to_owned(), cell(Some(value))]);

@@ -18,7 +18,7 @@ use crate::plan::Bench;
 use crate::process::{Process, stop_if_interrupted};
 use crate::report::{Goal, Table, cell, figure};
 use crate::results::{ERRORS, Key, Metric, P50, P99, RATE, Results, Series};
-use crate::subject::{SKEP_FRESH, Server, Subject};
+use crate::subject::{AXUM, NGINX, SKEP_FRESH, SKEP_REUSE, Server, Subject, WASMTIME};
 use crate::tools::Tool;
 
 pub(super) const NAME: &str = "slow";
@@ -37,6 +37,8 @@ const ROUNDS_AT_MOST: usize = 3;
 const REFUSALS_AT_MOST: usize = 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What differs from these only in its instances or its router would only repeat them.
+const SUBJECTS: [&str; 5] = [AXUM, NGINX, WASMTIME, SKEP_FRESH, SKEP_REUSE];
 const UNDISTURBED: &str = "undisturbed";
 const ATTACKS: [Attack; 3] = [Attack::Idle, Attack::SlowHeaders, Attack::SlowBody];
 const P99_RATIO: Metric = Metric {
@@ -76,7 +78,7 @@ impl Attack {
 pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
     let rounds = bench.rounds.min(ROUNDS_AT_MOST);
     for round in 0..rounds {
-        for subject in &bench.subjects {
+        for subject in SUBJECTS.iter().filter_map(|name| bench.subject(name)) {
             stop_if_interrupted()?;
             eprintln!("  round {} of {rounds}: {}", round + 1, subject.name);
             if let Err(error) = one_subject(bench, subject, round, results) {
@@ -113,7 +115,13 @@ fn one_subject(
         thread::sleep(RECOVER);
         let after = server.process.usage().resident;
         record_victim(results, &key, round, &load);
-        results.record(&key, P99_RATIO, round, load.p99_ms / calm.p99_ms.max(1e-3));
+        let starved = load.requests == 0;
+        let ratio = if starved {
+            f64::INFINITY
+        } else {
+            load.p99_ms / calm.p99_ms.max(1e-3)
+        };
+        results.record(&key, P99_RATIO, round, ratio);
         results.record(&key, HELD, round, held as f64);
         results.record(
             &key,
@@ -145,8 +153,16 @@ fn record_victim(results: &mut Results, key: &Key, round: usize, load: &Load) {
         round,
         load.requests as f64 / load.seconds.max(1e-9),
     );
-    results.record(key, P50, round, load.p50_ms);
-    results.record(key, P99, round, load.p99_ms);
+    // Where nothing was answered, no answer took any time.
+    let or_never = |time: f64| {
+        if load.requests == 0 {
+            f64::INFINITY
+        } else {
+            time
+        }
+    };
+    results.record(key, P50, round, or_never(load.p50_ms));
+    results.record(key, P99, round, or_never(load.p99_ms));
     results.record(key, ERRORS, round, load.errors as f64);
 }
 
@@ -247,7 +263,8 @@ fn attack(
     ]);
     command.args(["-l", &seconds.to_string(), "-p", "3"]);
     command.args(["-u", &format!("http://{server}/echo")]);
-    Process::spawn(command, bench.load_cores)
+    // It shares its core with the victim, whose own share must not be what is measured.
+    Process::spawn_idle(command, bench.load_cores)
 }
 
 /// The last count of open connections that slowhttptest printed while it attacked.
