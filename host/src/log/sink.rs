@@ -2,13 +2,13 @@
 //! terminal, a pipe or a disk.
 //!
 //! A producer renders its line into a thread-local scratch string and appends it under a short
-//! lock. The writer is woken when the buffer stops being empty, waits [`BATCH_PAUSE`] for more,
+//! lock. The writer is woken when the buffer stops being empty, waits `BATCH_PAUSE` for more,
 //! swaps the buffer for an empty one and writes it with one system call, so a busy host pays one
 //! wake-up per batch and an idle host none. If the destination is stuck the buffer fills up to
-//! [`PENDING_LIMIT`]; from then on lines are dropped and counted, and a line says how many as soon
+//! `PENDING_LIMIT`; from then on lines are dropped and counted, and a line says how many as soon
 //! as lines can be written again. If the destination is gone (`EPIPE`) lines are discarded.
 //!
-//! The writer thread also runs the reminders of those who must say something later ([`Remind`]):
+//! The writer thread also runs the reminders of those who must say something later (`Remind`):
 //! it is the only thread of the log, and it sleeps when there is nothing to do.
 
 mod output;
