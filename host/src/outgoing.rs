@@ -166,7 +166,7 @@ impl OutgoingClient {
         let admitted = limits.concurrency.saturating_add(limits.queue);
         let inner = Inner {
             connector: Connector::new(limits, resolver, tls),
-            pool: Pool::new(limits.idle_connections, limits.idle_timeout),
+            pool: Pool::new(limits.idle_connections, limits.idle_timeout.min(LONGEST)),
             slots: Arc::new(Semaphore::new(
                 limits.concurrency.min(Semaphore::MAX_PERMITS),
             )),
@@ -211,10 +211,15 @@ struct Timeouts {
     between_bytes: Duration,
 }
 
+/// No time-out is longer, so that no sum with a point in time overflows.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Timeouts {
     fn new(limits: &OutgoingLimits, options: Option<RequestOptions>) -> Self {
         let options = options.unwrap_or_default();
-        let shorter = |own: Duration, guest: Option<Duration>| guest.map_or(own, |g| g.min(own));
+        let shorter = |own: Duration, guest: Option<Duration>| {
+            guest.map_or(own, |guest| guest.min(own)).min(LONGEST)
+        };
         Self {
             connect: shorter(limits.connect_timeout, options.connect_timeout),
             first_byte: shorter(limits.first_byte_timeout, options.first_byte_timeout),
