@@ -3,6 +3,15 @@
 //! A request walks `listener` → `gateway` → `service` → `instance`; a deploy walks `deploy` →
 //! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
 
-pub mod engine;
+pub mod instance;
+
+pub mod artifact;
+
+pub mod capability;
 pub mod outgoing;
+
+pub mod cli;
+pub mod engine;
+
+pub mod log;
 pub mod task;
