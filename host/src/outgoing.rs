@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
@@ -341,7 +342,7 @@ impl Inner {
         let mut slot = Some(slot);
         loop {
             let kept = self.kept(destination, deadline).await;
-            let reused = kept.is_some();
+            let spare = kept.as_ref().map(|_| Spare::of(&request, &watch));
             let mut connection = match kept {
                 Some(connection) => connection,
                 None => self.connect(destination, deadline).await?,
@@ -365,15 +366,14 @@ impl Inner {
                 Ok(response) => return Ok((guard, response)),
                 Err(failure) => failure,
             };
-            // The peer closed a kept connection before it took anything: nothing was sent, so
-            // another connection may. A new connection gets no second try.
-            match failure.take_message() {
-                Some(unsent) if reused => {
+            let unsent = failure.take_message();
+            let error = failure.into_error();
+            match spare.and_then(|spare| spare.again(unsent, &error)) {
+                Some(again) => {
                     slot = guard.dissolve();
-                    request = unsent;
+                    request = again;
                 }
-                _ => {
-                    let error = failure.into_error();
+                None => {
                     let limit = self.policy.limits.response_headers;
                     return Err(watch
                         .take_failure()
@@ -440,4 +440,34 @@ impl Inner {
 struct Slot {
     _flight: OwnedSemaphorePermit,
     _admission: OwnedSemaphorePermit,
+}
+
+/// What a second try takes when a kept connection turns out to be dead. A new connection gets none.
+struct Spare {
+    /// A copy of a request that may be sent twice: safe by its method, and without a body.
+    copy: Option<Request<Upload>>,
+}
+
+impl Spare {
+    fn of(request: &Request<Upload>, watch: &Arc<UploadWatch>) -> Self {
+        let repeatable = request.method().is_safe() && request.body().is_end_stream();
+        let copy = repeatable.then(|| {
+            let mut copy = Request::new(Upload::none(watch));
+            *copy.method_mut() = request.method().clone();
+            *copy.uri_mut() = request.uri().clone();
+            *copy.headers_mut() = request.headers().clone();
+            copy
+        });
+        Self { copy }
+    }
+
+    /// The request for another connection: the unsent one, or, where the peer closed while we
+    /// sent, a copy of one that does no harm twice. Peers close idle connections when they like.
+    fn again(
+        self,
+        unsent: Option<Request<Upload>>,
+        error: &hyper::Error,
+    ) -> Option<Request<Upload>> {
+        unsent.or_else(|| self.copy.filter(|_| fault::is_close(error)))
+    }
 }

@@ -70,6 +70,11 @@ pub(super) fn of_body(error: &hyper::Error, header_limit: usize) -> Error {
     }
 }
 
+/// Whether the peer closed the connection instead of answering.
+pub(super) fn is_close(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || matches!(of_connection(error), Error::ConnectionTerminated)
+}
+
 fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
     error.source()?.downcast_ref()
 }

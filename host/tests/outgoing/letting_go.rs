@@ -88,6 +88,26 @@ async fn a_guest_that_traps_never_ends_its_request() {
     }
 }
 
+/// The same where the connection's task and the store's end race on two threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_traps_loses_the_race_to_its_connection() {
+    let (peer, mut reports) = witness("").await;
+    let client = client(&[&peer.origin()]);
+    for round in 0..300 {
+        let scope = client.scope(0);
+        let (writer, body) = written();
+        let request = request("POST", &peer.at("127.0.0.1", "/"), body);
+        let running = tokio::spawn(Box::into_pin(scope.send(request, None)));
+        writer.send(piece("half an order")).await.unwrap();
+        soon("the request arrives", reports.recv()).await;
+        drop(scope);
+        drop(writer);
+        let seen = soon("the connection closes", reports.recv()).await.unwrap();
+        assert!(!seen.ends_with(b"0\r\n\r\n"), "round {round}: {seen:?}");
+        drop(running);
+    }
+}
+
 #[tokio::test]
 async fn a_guest_that_ended_well_has_its_request_sent_to_the_end() {
     let (peer, mut reports) = witness(HELLO).await;

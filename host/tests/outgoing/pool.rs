@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
+use wasmtime_wasi_http::Error;
 
+use crate::assert_error;
 use crate::fixture::*;
 
 #[tokio::test]
@@ -84,6 +86,26 @@ async fn a_connection_that_the_peer_closed_is_replaced_unnoticed() {
         assert_eq!(text(&client, &peer.at("127.0.0.1", "/")).await, "hello");
     }
     assert_eq!(peer.accepted(), 5);
+}
+
+#[tokio::test]
+async fn a_peer_that_closes_while_we_send_costs_only_what_may_not_be_repeated() {
+    // Answers the first request of a connection and closes on the second.
+    let peer = Peer::new(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(HELLO.as_bytes()).await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await;
+    let client = client(&[&peer.origin()]);
+    let uri = peer.at("127.0.0.1", "/");
+    for _ in 0..3 {
+        assert_eq!(text(&client, &uri).await, "hello");
+    }
+    assert_eq!(peer.accepted(), 3);
+    let order = send(&client, request("POST", &uri, empty())).await;
+    assert_error!(order, Error::ConnectionTerminated);
+    assert_eq!(peer.accepted(), 3);
 }
 
 /// A peer that answers, then tells when the client has closed.

@@ -236,3 +236,48 @@ async fn letting_go_over_http_2_ends_the_stream_alone() {
 
     assert!(text(&client, &https(&peer)).await.starts_with("HTTP/2.0"));
 }
+
+/// HTTP/2 cannot reset a stream whose peer has stopped taking its body once it has answered; the
+/// connection is given up instead, so that a guest cannot pile such streams up.
+#[tokio::test]
+async fn a_stuck_upload_over_http_2_gives_the_connection_up() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let acceptor = TlsAcceptor::from(identity(&["h2"]));
+    let peer = Peer::new(move |stream| {
+        let (acceptor, report) = (acceptor.clone(), report.clone());
+        async move {
+            let stream = acceptor.accept(stream).await.unwrap();
+            // Answers at once, and holds on to the request without reading it.
+            let service = service_fn(|request: Request<Incoming>| async move {
+                tokio::spawn(async move {
+                    let _held = request;
+                    std::future::pending::<()>().await;
+                });
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
+            });
+            let builder = auto::Builder::new(TokioExecutor::new());
+            let _ = builder
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            let _ = report.send(());
+        }
+    })
+    .await;
+    let client = to(&peer);
+    let (writer, body) = written();
+    let (response, sending) = send(&client, request("POST", &https(&peer), body))
+        .await
+        .unwrap();
+    assert_eq!(body_text(response).await, "ok");
+    let full = Bytes::from(vec![7; 64 * 1024]);
+    let write = || writer.send(Frame::data(full.clone()));
+    while tokio::time::timeout(std::time::Duration::from_millis(300), write())
+        .await
+        .is_ok()
+    {}
+    assert!(reports.try_recv().is_err());
+    drop(sending);
+    soon("the connection closes", reports.recv()).await;
+    assert_eq!(text(&client, &https(&peer)).await, "ok");
+    assert_eq!(peer.accepted(), 2);
+}
