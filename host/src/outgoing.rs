@@ -9,14 +9,12 @@
 //!
 //! Nothing here follows redirects: a guest that does sends a new request, checked from the start.
 
-mod address;
 mod connect;
 mod destination;
 mod download;
 mod exchange;
 mod fault;
 mod headers;
-mod origin;
 mod pool;
 mod resolve;
 mod scope;
@@ -32,6 +30,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
+use skep_core::grant::address::is_public;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
@@ -44,9 +43,9 @@ use self::pool::Pool;
 use self::upload::{Upload, UploadWatch};
 
 pub use self::headers::{DEPTH_HEADER, MAX_DEPTH, depth};
-pub use self::origin::{Origin, OriginError};
 pub use self::resolve::{Resolve, Resolving, SystemResolver};
 pub use self::scope::OutgoingScope;
+pub use skep_core::grant::Origin;
 
 /// What one service may reach, and how much of it at a time.
 #[derive(Clone, Debug)]
@@ -271,7 +270,7 @@ impl Inner {
     /// Whether a connection for `destination` may go to `ip`: to a public address always, to
     /// another only where a grant names that very address, or names localhost for loopback.
     fn allows(&self, destination: &Destination, ip: IpAddr) -> bool {
-        if address::is_public(ip) {
+        if is_public(ip) {
             return true;
         }
         let mut private = self.policy.origins.iter().filter(|o| o.names_private());

@@ -56,6 +56,35 @@ async fn a_wildcard_grants_the_names_below_it_only() {
 }
 
 #[tokio::test]
+async fn every_host_is_every_public_host() {
+    let peer = Peer::saying(HELLO).await;
+    let names = Names::answering(&[&["127.0.0.1"]]);
+    let client = resolving(&["http://*:*", "https://*:*"], &names);
+    for host in [
+        "127.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "localhost",
+        "api.test",
+    ] {
+        let refused = get(&client, &peer.at(host, "/")).await;
+        assert_error!(refused, Error::DestinationIpProhibited);
+    }
+    assert_eq!(peer.accepted(), 0);
+}
+
+#[tokio::test]
+async fn any_port_of_a_named_address_may_be_granted() {
+    let peer = Peer::saying(HELLO).await;
+    let other = Peer::saying(HELLO).await;
+    let client = client(&["http://127.0.0.1:*"]);
+    assert_eq!(text(&client, &peer.at("127.0.0.1", "/")).await, "hello");
+    assert_eq!(text(&client, &other.at("127.0.0.1", "/")).await, "hello");
+    let refused = get(&client, &peer.at("127.0.0.2", "/")).await;
+    assert_error!(refused, Error::HttpRequestDenied);
+}
+
+#[tokio::test]
 async fn a_name_that_leads_inside_is_refused() {
     let peer = Peer::saying(HELLO).await;
     for inside in [
