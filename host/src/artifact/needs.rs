@@ -65,8 +65,8 @@ enum Releases {
     Exactly(&'static str),
 }
 
-/// What the host implements of the 0.2 and 0.3 lines: a component built against a later one runs,
-/// unless it uses a function that was added since.
+/// What the host implements of the 0.2 and 0.3 lines: a component built against a later one runs
+/// unless it uses a function that was added since, which linking tells.
 const NEWEST_02: u64 = 12;
 const NEWEST_03: u64 = 0;
 
@@ -222,10 +222,7 @@ fn noted(row: &Row, version: Option<&str>) -> String {
     if patch <= Some(newest) {
         return row.note.to_owned();
     }
-    let newer = format!(
-        "newer than Skep's {}: functions added since are missing",
-        row.releases.newest()
-    );
+    let newer = format!("newer than Skep's {}", row.releases.newest());
     if row.note.is_empty() {
         newer
     } else {
