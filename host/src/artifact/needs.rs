@@ -88,19 +88,19 @@ const fn row(interface: &'static str, releases: Releases, need: Need, note: &'st
 
 const HTTP: Need = Need::Required {
     grant: "http",
-    example: r#"grants = { http = ["https://api.example.com"] }"#,
+    example: r#"grants.http = ["https://api.example.com"]"#,
 };
 const CONFIG: Need = Need::Required {
     grant: "config",
-    example: r#"grants = { config = { greeting = "hello" } }"#,
+    example: r#"grants.config = { greeting = "hello" }"#,
 };
 const DIRECTORIES: Need = Need::Optional {
     grant: "directories",
-    example: r#"grants = { directories = [{ host = "data", guest = "/data", mode = "read-only" }] }"#,
+    example: r#"grants.directories = [{ host = "data", guest = "/data", mode = "read-only" }]"#,
 };
 const ENVIRONMENT: Need = Need::Optional {
     grant: "environment",
-    example: r#"grants = { environment = { LOG_LEVEL = "info" } }"#,
+    example: r#"grants.environment = { LOG_LEVEL = "info" }"#,
 };
 
 const NO_DIRECTORY: &str = "no directory is there unless granted";
