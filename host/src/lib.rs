@@ -5,9 +5,12 @@
 
 pub mod instance;
 
+pub mod artifact;
+
 pub mod capability;
 pub mod outgoing;
 
+pub mod cli;
 pub mod engine;
 
 pub mod log;

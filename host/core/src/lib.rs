@@ -1,1 +1,32 @@
-//! The pure part of Skep.
+//! The pure part of Skep, so that what decides can be tested without what acts.
+//!
+//! Nothing here waits, reads a clock, opens a file or talks to a guest. The host feeds this crate
+//! text, times and events; it answers with checked nouns, look-ups and actions. Reading order:
+//!
+//! - [`manifest`]: the text of `skep.toml` → a checked [`manifest::Manifest`], or all its mistakes
+//! - [`name`], [`size`], [`duration`], [`spanned`]: the small nouns that a manifest is made of
+//! - [`limits`], [`instances`], [`restart`], [`health`], [`grant`]: what a service may use and how it lives
+//! - [`route`]: host + path + method → service
+//! - [`lifecycle`]: the state machine of one service
+//! - [`status`]: the rows that listings show
+//!
+//! Architecture invariant: no tokio, no wasmtime, no clock, no I/O, no unsafe code.
+#![forbid(unsafe_code)]
+
+pub mod manifest;
+
+pub mod duration;
+pub mod name;
+pub mod size;
+pub mod spanned;
+
+pub mod grant;
+pub mod health;
+pub mod instances;
+pub mod limits;
+pub mod restart;
+
+pub mod route;
+
+pub mod lifecycle;
+pub mod status;

@@ -1,0 +1,508 @@
+//! The life of one service as a pure state machine: the host's supervisor feeds it events and the
+//! time, and does what it answers.
+//!
+//! ```text
+//!             Start             Started
+//!  Stopped ──────────▶ Starting ───────▶ Ready ──────┐ too many crashes, health failed,
+//!     ▲                 ▲    │ StartFailed           │ a worker failed
+//!     │ Drained,        │    ▼                       ▼
+//!  Draining ◀─ any  BackingOff ◀─────────────────────┤
+//!               StopRequested, RestartRequested      ▼ again and again: Parked
+//! ```
+//!
+//! Rules that the simulation (`tests/simulation.rs`) checks after every event:
+//!
+//! - A crash of an HTTP service loses an instance, not the service: it stays ready until there are
+//!   more than `max` counted crashes `within` the window. A crash after [`FORGIVEN_AFTER`] good
+//!   answers says something about one request and does not count.
+//! - More than `max` failures without a healthy period between them park the service; only
+//!   `RestartRequested` and `StopRequested` lead out.
+//! - At most one `Begin` is outstanding; results, timers and drains carry the number that they answer,
+//!   and stale ones are dropped and counted.
+//! - `StopRequested` ends in `Stopped`, at the latest when its deadline has passed, unless somebody
+//!   asks for another start meanwhile.
+use std::time::Duration;
+
+use crate::restart::{Backoff, Intensity, RestartPolicy, RestartWhen};
+
+pub mod event;
+pub mod phase;
+
+pub use event::{Action, Event, Report};
+pub use phase::{Cause, CauseKind, Phase, Then};
+
+/// Good answers since the previous crash after which a crash is forgiven: it says something about one
+/// request, not about the service.
+pub const FORGIVEN_AFTER: u64 = 10;
+/// A start that takes longer has failed, whatever the host's own time-outs say.
+pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What kind of service this is; the host finds it out from the component's exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Handles requests; its instances come and go while it is ready.
+    Http,
+    /// Runs until it ends (`wasi:cli/run`).
+    Worker,
+}
+
+/// What a service's life depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub kind: Kind,
+    pub restart: RestartPolicy,
+    /// See [`START_TIMEOUT`].
+    pub start_timeout: Duration,
+}
+
+impl Settings {
+    pub fn new(kind: Kind, restart: RestartPolicy) -> Self {
+        Self {
+            kind,
+            restart,
+            start_timeout: START_TIMEOUT,
+        }
+    }
+}
+
+/// The state machine of one service.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    settings: Settings,
+    phase: Phase,
+    /// The latest time seen: a clock that goes back does not move it.
+    now: Duration,
+    /// The number of the latest `Begin`.
+    epoch: u64,
+    /// The number of the latest timer or drain.
+    token: u64,
+    /// The timer that this phase waits for.
+    timer: Option<u64>,
+    /// The drain that this phase waits for.
+    drain: Option<u64>,
+    /// Counted crashes of an HTTP service.
+    intensity: Intensity,
+    backoff: Backoff,
+    /// Failures without a healthy period between them.
+    strikes: u32,
+    /// Since when nothing has failed; only of meaning while ready.
+    quiet_since: Duration,
+    stale: u64,
+}
+
+impl Lifecycle {
+    /// A service that has not been started. The same seed gives the same waits.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        let restart = &settings.restart;
+        Self {
+            intensity: Intensity::new(restart.max, restart.within),
+            backoff: Backoff::new(restart.backoff, seed),
+            phase: Phase::Stopped {
+                since: Duration::ZERO,
+                cause: Cause::new(CauseKind::NotStarted, "not started yet"),
+            },
+            now: Duration::ZERO,
+            epoch: 0,
+            token: 0,
+            timer: None,
+            drain: None,
+            strikes: 0,
+            quiet_since: Duration::ZERO,
+            stale: 0,
+            settings,
+        }
+    }
+
+    /// Where the service stands.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The number of the latest `Begin`; events that come from something it began carry it.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Events that came too late or twice and were dropped.
+    pub fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    /// Failures without a healthy period between them.
+    pub fn strikes(&self) -> u32 {
+        self.strikes
+    }
+
+    /// Takes in what happened at `now` (since an arbitrary origin, the same for all calls) and
+    /// answers what to do, in this order. A time before that of an earlier call counts as that time.
+    pub fn step(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        self.now = self.now.max(now);
+        let mut actions = Vec::new();
+        let accepted = match event {
+            Event::Start => self.start(&mut actions),
+            Event::Started { epoch } => epoch == self.epoch && self.started(&mut actions),
+            Event::StartFailed { epoch, cause } => {
+                epoch == self.epoch && self.start_failed(cause, &mut actions)
+            }
+            Event::Crashed {
+                epoch,
+                cause,
+                answered_since,
+            } => epoch == self.epoch && self.crashed(cause, answered_since, &mut actions),
+            Event::Exited { epoch, ok } => epoch == self.epoch && self.exited(ok, &mut actions),
+            Event::HealthFailed { epoch, cause } => {
+                epoch == self.epoch && self.health_failed(cause, &mut actions)
+            }
+            Event::TimerFired { token } => {
+                self.timer == Some(token) && self.timer_fired(&mut actions)
+            }
+            Event::StopRequested { deadline } => self.stop(deadline, &mut actions),
+            Event::RestartRequested { deadline } => self.restart(deadline, &mut actions),
+            Event::Drained { token } => {
+                self.drain == Some(token) && self.drained(CauseKind::Requested, &mut actions)
+            }
+        };
+        self.stale += u64::from(!accepted);
+        actions
+    }
+
+    // What happened. Each answers whether the event had a meaning in this phase.
+
+    fn start(&mut self, actions: &mut Vec<Action>) -> bool {
+        match &mut self.phase {
+            Phase::Stopped { .. } => {
+                self.forgive();
+                self.begin(actions);
+            }
+            Phase::Draining { then, .. } => *then = Then::Starting,
+            // Parked is left on purpose only, and the others have started.
+            _ => {}
+        }
+        true
+    }
+
+    fn started(&mut self, actions: &mut Vec<Action>) -> bool {
+        let Phase::Starting { since, .. } = self.phase else {
+            return false;
+        };
+        self.timer = None;
+        self.intensity.clear();
+        self.quiet_since = self.now;
+        self.phase = Phase::Ready {
+            since: self.now,
+            crashes: 0,
+        };
+        actions.push(Action::Report(Report::Ready {
+            took: self.now.saturating_sub(since),
+        }));
+        if self.settings.kind == Kind::Http {
+            actions.push(Action::Open);
+        }
+        true
+    }
+
+    fn start_failed(&mut self, cause: Cause, actions: &mut Vec<Action>) -> bool {
+        let Phase::Starting { attempt, .. } = self.phase else {
+            return false;
+        };
+        actions.push(Action::Report(Report::StartFailed {
+            attempt,
+            cause: cause.clone(),
+        }));
+        self.fail(cause, actions);
+        true
+    }
+
+    fn crashed(&mut self, cause: Cause, answered_since: u64, actions: &mut Vec<Action>) -> bool {
+        if self.settings.kind == Kind::Worker {
+            return self.worker_failed(cause, actions);
+        }
+        let Phase::Ready { crashes, .. } = &mut self.phase else {
+            return false;
+        };
+        if answered_since >= FORGIVEN_AFTER {
+            actions.push(Action::Report(Report::Crashed {
+                cause,
+                counted: false,
+                crashes: *crashes,
+            }));
+            return true;
+        }
+        let exceeded = self.intensity.record(self.now);
+        *crashes = self.intensity.count(self.now);
+        actions.push(Action::Report(Report::Crashed {
+            cause: cause.clone(),
+            counted: true,
+            crashes: *crashes,
+        }));
+        self.end_quiet_period();
+        if exceeded {
+            self.fail(cause, actions);
+        }
+        true
+    }
+
+    fn exited(&mut self, ok: bool, actions: &mut Vec<Action>) -> bool {
+        if self.settings.kind != Kind::Worker {
+            return false;
+        }
+        if !ok {
+            let cause = Cause::new(CauseKind::Exited, "the worker ended with an error");
+            return self.worker_failed(cause, actions);
+        }
+        if !matches!(self.phase, Phase::Starting { .. } | Phase::Ready { .. }) {
+            return false;
+        }
+        let cause = Cause::new(CauseKind::Finished, "the worker ended well");
+        // A worker that ends well is healthy, however short its life.
+        self.forgive();
+        if self.settings.restart.when == RestartWhen::Always {
+            let floor = self.settings.restart.backoff.floor();
+            self.back_off(floor, cause, actions);
+        } else {
+            self.become_stopped(cause, actions);
+        }
+        true
+    }
+
+    fn worker_failed(&mut self, cause: Cause, actions: &mut Vec<Action>) -> bool {
+        match self.phase {
+            Phase::Ready { .. } => self.end_quiet_period(),
+            // It may end before its start was told.
+            Phase::Starting { .. } => {}
+            _ => return false,
+        }
+        actions.push(Action::Report(Report::Crashed {
+            cause: cause.clone(),
+            counted: true,
+            crashes: self.strikes.saturating_add(1),
+        }));
+        self.fail(cause, actions);
+        true
+    }
+
+    fn health_failed(&mut self, cause: Cause, actions: &mut Vec<Action>) -> bool {
+        if !matches!(self.phase, Phase::Ready { .. }) || self.settings.kind != Kind::Http {
+            return false;
+        }
+        self.end_quiet_period();
+        actions.push(Action::Report(Report::HealthFailed {
+            cause: cause.clone(),
+        }));
+        self.fail(cause, actions);
+        true
+    }
+
+    fn timer_fired(&mut self, actions: &mut Vec<Action>) -> bool {
+        match &self.phase {
+            Phase::BackingOff { until, .. } if self.now < *until => {
+                let until = *until;
+                self.arm(until, actions);
+            }
+            Phase::BackingOff { .. } => self.begin(actions),
+            Phase::Draining { deadline, .. } if self.now < *deadline => {
+                let deadline = *deadline;
+                self.arm(deadline, actions);
+            }
+            Phase::Draining { .. } => {
+                actions.push(Action::Report(Report::Cut));
+                actions.push(Action::Cut);
+                return self.drained(CauseKind::Cut, actions);
+            }
+            Phase::Starting { since, .. } => {
+                let due = since.saturating_add(self.settings.start_timeout);
+                if self.now < due {
+                    self.arm(due, actions);
+                } else {
+                    actions.push(Action::Abandon { epoch: self.epoch });
+                    let cause = Cause::new(
+                        CauseKind::StartTimeout,
+                        format!(
+                            "the start took longer than {}",
+                            crate::duration::show(self.settings.start_timeout)
+                        ),
+                    );
+                    return self.start_failed(cause, actions);
+                }
+            }
+            Phase::Ready { .. } | Phase::Parked { .. } | Phase::Stopped { .. } => return false,
+        }
+        true
+    }
+
+    fn stop(&mut self, deadline: Duration, actions: &mut Vec<Action>) -> bool {
+        match &mut self.phase {
+            Phase::Stopped { .. } => {}
+            Phase::Draining {
+                deadline: current,
+                then,
+                ..
+            } => {
+                *then = Then::Stopped;
+                if deadline < *current {
+                    *current = deadline;
+                    self.arm(deadline, actions);
+                }
+            }
+            _ => self.drain(deadline, Then::Stopped, actions),
+        }
+        true
+    }
+
+    fn restart(&mut self, deadline: Duration, actions: &mut Vec<Action>) -> bool {
+        self.forgive();
+        match &mut self.phase {
+            Phase::Stopped { .. } | Phase::Parked { .. } | Phase::BackingOff { .. } => {
+                self.begin(actions);
+            }
+            // The start that is under way is the restart.
+            Phase::Starting { .. } => {}
+            Phase::Ready { .. } => self.drain(deadline, Then::Starting, actions),
+            Phase::Draining { then, .. } => *then = Then::Starting,
+        }
+        true
+    }
+
+    fn drained(&mut self, kind: CauseKind, actions: &mut Vec<Action>) -> bool {
+        let Phase::Draining { then, .. } = self.phase else {
+            return false;
+        };
+        match then {
+            Then::Starting => self.begin(actions),
+            Then::Stopped => {
+                let message = match kind {
+                    CauseKind::Cut => "stopped on request; what did not end in time was cut",
+                    _ => "stopped on request",
+                };
+                self.become_stopped(Cause::new(kind, message), actions);
+            }
+        }
+        true
+    }
+
+    // What becomes of it. Each enters a phase.
+
+    fn begin(&mut self, actions: &mut Vec<Action>) {
+        self.epoch += 1;
+        self.drain = None;
+        let attempt = self.strikes.saturating_add(1);
+        self.phase = Phase::Starting {
+            attempt,
+            since: self.now,
+        };
+        actions.push(Action::Begin {
+            epoch: self.epoch,
+            attempt,
+        });
+        self.arm(
+            self.now.saturating_add(self.settings.start_timeout),
+            actions,
+        );
+    }
+
+    /// The service has failed, not just one of its instances.
+    fn fail(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        self.strikes = self.strikes.saturating_add(1);
+        let restart = &self.settings.restart;
+        if restart.when == RestartWhen::Never || self.strikes > restart.max {
+            self.park(cause, actions);
+        } else {
+            let delay = self.backoff.next_delay();
+            self.back_off(delay, cause, actions);
+        }
+    }
+
+    fn back_off(&mut self, delay: Duration, cause: Cause, actions: &mut Vec<Action>) {
+        self.close(actions);
+        let until = self.now.saturating_add(delay);
+        self.phase = Phase::BackingOff {
+            since: self.now,
+            until,
+            attempt: self.strikes,
+            cause: cause.clone(),
+        };
+        actions.push(Action::Report(Report::BackingOff {
+            delay,
+            attempt: self.strikes,
+            cause,
+        }));
+        self.arm(until, actions);
+    }
+
+    fn park(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        self.close(actions);
+        self.timer = None;
+        self.phase = Phase::Parked {
+            since: self.now,
+            cause: cause.clone(),
+            crashes: self.strikes,
+        };
+        actions.push(Action::Report(Report::Parked {
+            cause,
+            crashes: self.strikes,
+        }));
+    }
+
+    fn drain(&mut self, deadline: Duration, then: Then, actions: &mut Vec<Action>) {
+        self.close(actions);
+        let token = self.next_token();
+        self.drain = Some(token);
+        self.phase = Phase::Draining {
+            since: self.now,
+            deadline,
+            then,
+        };
+        actions.push(Action::Report(Report::Draining { deadline }));
+        actions.push(Action::Drain { deadline, token });
+        self.arm(deadline, actions);
+    }
+
+    fn become_stopped(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        self.close(actions);
+        self.timer = None;
+        self.drain = None;
+        self.phase = Phase::Stopped {
+            since: self.now,
+            cause: cause.clone(),
+        };
+        actions.push(Action::Report(Report::Stopped { cause }));
+    }
+
+    // Small steps.
+
+    /// Admission is open only while an HTTP service is ready.
+    fn close(&self, actions: &mut Vec<Action>) {
+        if self.settings.kind == Kind::Http && matches!(self.phase, Phase::Ready { .. }) {
+            actions.push(Action::Close);
+        }
+    }
+
+    /// The latest timer is the only one that counts.
+    fn arm(&mut self, at: Duration, actions: &mut Vec<Action>) {
+        let token = self.next_token();
+        self.timer = Some(token);
+        actions.push(Action::ArmTimer { at, token });
+    }
+
+    fn next_token(&mut self) -> u64 {
+        self.token += 1;
+        self.token
+    }
+
+    /// A ready service in which nothing failed for as long as crashes are remembered is healthy.
+    fn end_quiet_period(&mut self) {
+        if self.now.saturating_sub(self.quiet_since) >= self.settings.restart.within {
+            self.forgive();
+        }
+        self.quiet_since = self.now;
+    }
+
+    fn forgive(&mut self) {
+        self.strikes = 0;
+        self.backoff.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests;

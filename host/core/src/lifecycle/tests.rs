@@ -1,0 +1,1 @@
+//! Life stories as data rows.

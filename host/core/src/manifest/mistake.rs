@@ -1,0 +1,53 @@
+//! A mistake in a manifest: what is wrong, where, and what to write instead.
+use std::ops::Range;
+
+/// One thing that is wrong with the text. The host draws it below the line it points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Bytes of the text, on character boundaries; may be empty, at the end of the text too.
+    pub span: Range<usize>,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// A few words for the place itself.
+    pub label: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// A stable name of the kind of mistake, for machines and for the documentation.
+    pub code: &'static str,
+}
+
+impl Mistake {
+    pub fn new(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            label: String::new(),
+            help: None,
+            code,
+        }
+    }
+
+    /// A few words for the place itself.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// What to write instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The JSON Schema of the manifest, from the types that read it.

@@ -1,0 +1,94 @@
+//! The rows that listings show: what `skep ps` prints and what its `--json` carries.
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::{Kind, Phase};
+use crate::name::{AppName, ServiceName};
+
+/// One host and its application, as the host sees them at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    pub application: AppName,
+    /// The time of this status, in milliseconds since the origin of the phases' times.
+    pub now_ms: u64,
+    /// Open connections.
+    pub connections: u32,
+    /// Linear memory of all guests, in bytes.
+    pub memory_bytes: u64,
+    /// By name.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// One service at one moment. Counts are since the host started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    pub service: ServiceName,
+    pub kind: Kind,
+    pub revision: u32,
+    /// The component's sha-256, in hexadecimal.
+    pub digest: String,
+    #[serde(flatten)]
+    pub phase: Phase,
+    /// Instances that exist now.
+    pub instances: u32,
+    /// Of them, those that serve a call.
+    pub busy: u32,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Calls that wait for their turn.
+    pub queued: u32,
+    /// Linear memory of all instances, in bytes.
+    pub memory_bytes: u64,
+    /// Calls that were admitted.
+    pub calls: u64,
+    /// Calls that were refused because the queue was full or the service not ready.
+    pub shed: u64,
+    /// Instances that were lost by their own fault.
+    pub crashes: u64,
+    /// Starts after the first.
+    pub restarts: u64,
+}
+
+impl ServiceStatus {
+    /// Why the service is not ready, where there is a reason; in one line.
+    pub fn cause(&self) -> Option<&str> {
+        self.phase.cause().map(|cause| cause.message.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lifecycle::{Cause, CauseKind};
+
+    #[test]
+    fn a_row_reads_back_from_its_json() {
+        let row = ServiceStatus {
+            service: ServiceName::parse("cart").unwrap(),
+            kind: Kind::Http,
+            revision: 3,
+            digest: "00ff".into(),
+            phase: Phase::Parked {
+                since: Duration::from_millis(1500),
+                cause: Cause::new(CauseKind::Trap, "unreachable executed"),
+                crashes: 6,
+            },
+            instances: 0,
+            busy: 0,
+            in_flight: 0,
+            queued: 0,
+            memory_bytes: 0,
+            calls: 12,
+            shed: 4,
+            crashes: 6,
+            restarts: 5,
+        };
+        let json = serde_json::to_value(&row).unwrap();
+        assert_eq!(json["phase"], "parked");
+        assert_eq!(json["since"], 1500);
+        assert_eq!(json["cause"]["kind"], "trap");
+        assert_eq!(serde_json::from_value::<ServiceStatus>(json).unwrap(), row);
+        assert_eq!(row.cause(), Some("unreachable executed"));
+    }
+}
