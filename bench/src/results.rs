@@ -196,11 +196,13 @@ impl Results {
     pub(crate) fn rows(&self) -> Vec<Row<'_>> {
         let mut rows = Vec::new();
         for series in &self.series {
-            for (suffix, value) in [
+            let values = [
                 ("", series.median()),
                 ("_min", series.min()),
                 ("_max", series.max()),
-            ] {
+            ];
+            // JSON has no infinity: an answer that never came has no row.
+            for (suffix, value) in values.into_iter().filter(|(_, value)| value.is_finite()) {
                 rows.push(Row {
                     suite: series.key.suite,
                     subject: &series.key.subject,
@@ -215,7 +217,8 @@ impl Results {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle value, or the mean of the two middle ones.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => 0.0,

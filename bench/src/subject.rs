@@ -251,9 +251,9 @@ fn wasmtime_subjects(tool: &Tool, component: &Path) -> Vec<Subject> {
                 echo: true,
                 http2: false,
             },
-            launch: Box::new(
-                move |address| Ok(wasmtime(&tool, &component, &flags, address).into()),
-            ),
+            launch: Box::new(move |address| {
+                Ok(wasmtime(&tool, &component, &flags, address)?.into())
+            }),
         }
     };
     let pooling = || "-Opooling-allocator=y".to_owned();

@@ -61,16 +61,18 @@ impl Tool {
         let known = printed
             .lines()
             .find(|line| line.bytes().any(|byte| byte.is_ascii_digit()));
-        let line = known
-            .unwrap_or_default()
-            .trim_start_matches("nginx version: ");
-        tool.version = line
-            .split(['[', '('])
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        tool.version = version(known.unwrap_or_default());
         tool
+    }
+}
+
+/// Name and version out of the line that a program prints about itself.
+fn version(line: &str) -> String {
+    let line = line.trim_start_matches("nginx version: ");
+    let line = line.split(['[', '(']).next().unwrap_or_default().trim();
+    match (line.split_once(','), line.rsplit_once(" version ")) {
+        (Some((name, _)), Some((_, version))) => format!("{name} {version}"),
+        _ => line.to_owned(),
     }
 }
 

@@ -17,8 +17,8 @@ use crate::measure;
 use crate::plan::Bench;
 use crate::process::{Process, stop_if_interrupted};
 use crate::report::{Goal, Table, cell, figure};
-use crate::results::{ERRORS, Key, Metric, P50, P99, RATE, Results, Series};
-use crate::subject::{AXUM, NGINX, SKEP_FRESH, SKEP_REUSE, Server, Subject, WASMTIME};
+use crate::results::{ERRORS, Key, Metric, P50, P99, RATE, Results, Series, median};
+use crate::subject::{AXUM, NGINX, SKEP_FRESH, Server, Subject, WASMTIME};
 use crate::tools::Tool;
 
 pub(super) const NAME: &str = "slow";
@@ -30,15 +30,16 @@ const GATHER: Duration = Duration::from_secs(3);
 const RECOVER: Duration = Duration::from_secs(2);
 /// The victim's pace: 32 connections with about this pause use a small part of a core.
 const VICTIM_CONNECTIONS: usize = 32;
+const WINDOWS: usize = 3;
 const VICTIM_PAUSE: Duration = Duration::from_millis(10);
 /// More rounds would take long and say no more.
-const ROUNDS_AT_MOST: usize = 3;
+const ROUNDS_AT_MOST: usize = 2;
 /// After so many connections in vain the server is taken not to accept any more.
 const REFUSALS_AT_MOST: usize = 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What differs from these only in its instances or its router would only repeat them.
-const SUBJECTS: [&str; 5] = [AXUM, NGINX, WASMTIME, SKEP_FRESH, SKEP_REUSE];
+/// The others would only repeat these.
+const SUBJECTS: [&str; 4] = [AXUM, NGINX, WASMTIME, SKEP_FRESH];
 const UNDISTURBED: &str = "undisturbed";
 const ATTACKS: [Attack; 3] = [Attack::Idle, Attack::SlowHeaders, Attack::SlowBody];
 const P99_RATIO: Metric = Metric {
@@ -166,18 +167,32 @@ fn record_victim(results: &mut Results, key: &Key, round: usize, load: &Load) {
     results.record(key, ERRORS, round, load.errors as f64);
 }
 
+/// The victim's figures, its latencies as medians over some windows: one moment in which the
+/// machine was busy with something else must not be taken for the attack.
 fn victim(bench: &Bench, server: &Server) -> Result<Load> {
     let case = Case {
         pause: VICTIM_PAUSE,
         ..Case::hello(VICTIM_CONNECTIONS)
     };
-    load::run(
-        &bench.tools,
-        server.address,
-        &case,
-        bench.seconds,
-        bench.load_cores,
-    )
+    let windows = (0..WINDOWS).map(|_| {
+        load::run(
+            &bench.tools,
+            server.address,
+            &case,
+            bench.seconds,
+            bench.load_cores,
+        )
+    });
+    let windows = windows.collect::<Result<Vec<Load>>>()?;
+    let middle = |of: fn(&Load) -> f64| median(windows.iter().map(of).collect());
+    Ok(Load {
+        requests: windows.iter().map(|load| load.requests).sum(),
+        seconds: windows.iter().map(|load| load.seconds).sum(),
+        p50_ms: middle(|load| load.p50_ms),
+        p99_ms: middle(|load| load.p99_ms),
+        max_ms: middle(|load| load.max_ms),
+        errors: windows.iter().map(|load| load.errors).sum(),
+    })
 }
 
 /// The victim beside idle connections that have each been answered once. Gives how many of
@@ -229,14 +244,14 @@ fn is_open(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// The victim beside slowhttptest. Gives how many slow connections were open at its end.
+/// The victim beside slowhttptest. Gives how many slow connections were open at most.
 fn beside_slow(bench: &Bench, server: &Server, mode: &str) -> Result<(Load, usize)> {
     let tool = bench
         .tools
         .slowhttptest
         .as_ref()
         .context("slowhttptest is missing")?;
-    let seconds = GATHER.as_secs() + bench.seconds + 2;
+    let seconds = GATHER.as_secs() + WINDOWS as u64 * bench.seconds + 2;
     let mut attack = attack(tool, server.address, mode, seconds, bench)?;
     let begin = Instant::now();
     while begin.elapsed() < GATHER {
@@ -267,12 +282,12 @@ fn attack(
     Process::spawn_idle(command, bench.load_cores)
 }
 
-/// The last count of open connections that slowhttptest printed while it attacked.
+/// The highest count of open connections that slowhttptest printed.
 fn connected(output: &str) -> usize {
     let counts = output.lines().filter(|line| line.contains("connected:"));
-    // Colours come between the word and the number; at the end it has closed all itself.
-    let mut numbers = counts.filter_map(|line| line.rsplit(' ').next()?.trim().parse().ok());
-    numbers.rfind(|count| *count > 0).unwrap_or(0)
+    // Colours come between the word and the number.
+    let numbers = counts.filter_map(|line| line.rsplit(' ').next()?.trim().parse().ok());
+    numbers.max().unwrap_or(0)
 }
 
 pub(super) fn method(bench: &Bench) -> String {
@@ -282,8 +297,9 @@ pub(super) fn method(bench: &Bench) -> String {
          stay idle, then beside {SLOW_SENDERS} senders of slow headers, then beside \
          {SLOW_SENDERS} senders of slow bodies (slowhttptest -H and -B, some bytes each second). \
          The ratio is to the undisturbed figure just before. Growth is peak memory under attack \
-         above memory before it; *left* is what remains {} s after. *Held* is how many of the \
-         attacker's connections the server kept open. Medians of {} rounds, {} s each.",
+         above memory before it; *left* is what remains {} s after. *Held* is how many idle \
+         connections the server kept open, and how many slow ones it had open at most. Medians of \
+         {} rounds with {WINDOWS} windows of {} s.",
         VICTIM_PAUSE.as_millis(),
         RECOVER.as_secs(),
         bench.rounds.min(ROUNDS_AT_MOST),
