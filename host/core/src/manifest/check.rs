@@ -2,7 +2,7 @@
 //! known.
 //!
 //! Every check passes over what is [`Entry::Bad`] in silence: each mistake is told once.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Manifest, Vec<Mistake>> {
     let mut reader = Reader::default();
     let file: ManifestFile = reader.keys(table.get_ref());
     let mut checker = Checker {
-        text,
+        lines: Lines::new(text),
         mistakes: reader.mistakes,
         warnings: Vec::new(),
         places: reader.places,
@@ -99,20 +99,30 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
             Mistake::new("syntax", span, message).label("here")
         })
         .collect();
+    mistakes.sort_by_key(|mistake| mistake.span.start);
+    let lines = Lines::new(text);
+    mistakes.dedup_by_key(|mistake| lines.of(mistake.span.start));
     sort(&mut mistakes);
-    mistakes.dedup_by_key(|mistake| line_of(text, mistake.span.start));
     mistakes
 }
 
-/// Lines count from 1.
-fn line_of(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().get(..at).unwrap_or_default();
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+/// Where lines end, so that a mistake can name the line of another place.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn new(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// Lines count from 1.
+    fn of(&self, at: usize) -> usize {
+        self.0.partition_point(|end| *end < at) + 1
+    }
 }
 
 /// Notes mistakes while the nouns are made.
-struct Checker<'t> {
-    text: &'t str,
+struct Checker {
+    lines: Lines,
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
     /// Dotted keys from the root, and where their values stand.
@@ -126,7 +136,7 @@ struct DraftRoute {
     timeout: Option<Duration>,
 }
 
-impl Checker<'_> {
+impl Checker {
     fn manifest(&mut self, file: &ManifestFile) -> Option<Manifest> {
         let name = self.required(&file.name, "name", 0..0, "the manifest", "name = \"shop\"");
         let http = self.http(&file.http);
@@ -299,13 +309,18 @@ impl Checker<'_> {
         services: &BTreeMap<ServiceName, Service>,
         routes: &[DraftRoute],
     ) {
+        let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let links = services.values().flat_map(|service| service.links.values());
         let named = routes.iter().map(|route| &route.service);
         for name in named.chain(links) {
-            if names.iter().any(|known| known == name.as_str()) {
+            if known.contains(name.as_str()) {
                 continue;
             }
-            let help = did_you_mean(name.as_str(), names.iter().map(String::as_str))
+            // Looking for the nearest of thousands, thousands of times, would take minutes.
+            let near = (self.mistakes.len() < MISTAKES_MAX)
+                .then(|| did_you_mean(name.as_str(), known.iter().copied()))
+                .flatten();
+            let help = near
                 .unwrap_or_else(|| format!("write [service.{}] or name another service", **name));
             let message = format!("there is no service `{}`", **name);
             self.note(
@@ -326,7 +341,7 @@ impl Checker<'_> {
             let message = format!(
                 "this route and the one of service `{}` in line {} both serve {} of `{}`",
                 *first.service,
-                line_of(self.text, first.spec.span.start),
+                self.lines.of(first.spec.span.start),
                 conflict.overlap,
                 second.spec.path,
             );
@@ -361,13 +376,12 @@ impl Checker<'_> {
     }
 
     fn unreached(&mut self, services: &BTreeMap<ServiceName, Service>, routes: &[DraftRoute]) {
+        let links = services.values().flat_map(|service| service.links.values());
+        let routed = routes.iter().map(|route| &route.service);
+        let reached: BTreeSet<&str> = links.chain(routed).map(|name| name.as_str()).collect();
         for service in services.values() {
             let name = &service.name.value;
-            let routed = routes.iter().any(|route| route.service.value == *name);
-            let linked = services
-                .values()
-                .any(|other| other.links.values().any(|link| link.value == *name));
-            if !routed && !linked {
+            if !reached.contains(name.as_str()) {
                 let message = format!("no route and no link leads to service `{name}`");
                 self.warnings.push(
                     Mistake::new("no-route", service.name.span.clone(), message)
@@ -387,7 +401,9 @@ impl Checker<'_> {
     /// True if something in this place is a mistake already.
     fn noted_within(&self, span: &Range<usize>) -> bool {
         let within = |inner: &Range<usize>| span.start <= inner.start && inner.end <= span.end;
-        self.mistakes.iter().any(|mistake| within(&mistake.span))
+        // Those of this place came while it was read; beyond the limit nobody looks anyway.
+        let shown = self.mistakes.iter().take(MISTAKES_MAX);
+        self.mistakes.len() > MISTAKES_MAX || shown.map(|mistake| &mistake.span).any(within)
     }
 
     /// What stands at a key that cannot be left out.
@@ -485,7 +501,7 @@ impl Checker<'_> {
 
     /// The second of two that are the same.
     fn duplicate(&mut self, code: &'static str, span: Range<usize>, what: &str, first: usize) {
-        let line = line_of(self.text, first);
+        let line = self.lines.of(first);
         let message = format!("{what} is listed twice, first in line {line}");
         self.note(
             Mistake::new(code, span, message)

@@ -1,5 +1,5 @@
 //! `[service.NAME]`: one service's part of a manifest.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::spanned::Spanned;
 /// A shorter time cannot be kept.
 const TIME_MIN: Duration = Duration::from_millis(1);
 
-impl Checker<'_> {
+impl Checker {
     pub(super) fn service(
         &mut self,
         written: &Spanned<String>,
@@ -460,10 +460,11 @@ impl Checker<'_> {
 
     fn origins(&mut self, field: &Field<Vec<Spanned<Origin>>>) -> Vec<Spanned<Origin>> {
         let origins = good(field).map_or_else(Vec::new, |origins| origins.value.clone());
-        for (index, origin) in origins.iter().enumerate() {
-            if let Some(first) = origins[..index].iter().find(|other| *other == origin) {
+        let mut seen = HashMap::new();
+        for origin in &origins {
+            let first = *seen.entry(&origin.value).or_insert(origin.span.start);
+            if first != origin.span.start {
                 let what = format!("the origin {}", origin.value);
-                let first = first.span.start;
                 self.duplicate("duplicate-origin", origin.span.clone(), &what, first);
             }
         }
@@ -515,6 +516,7 @@ impl Checker<'_> {
 
     fn directories(&mut self, file: &GrantsFile) -> Vec<Spanned<DirectoryGrant>> {
         let mut grants: Vec<Spanned<DirectoryGrant>> = Vec::new();
+        let mut seen = HashMap::new();
         for table in good(&file.directories).iter().flat_map(|list| list.iter()) {
             let (span, whose) = (table.span.clone(), "this directory");
             let host = self.required(&table.host, "host", span.clone(), whose, "host = \"data\"");
@@ -528,9 +530,9 @@ impl Checker<'_> {
                         .help("write for example \"/data\""),
                 );
             }
-            if let Some(first) = grants.iter().find(|other| other.guest == guest.value) {
+            let first = *seen.entry(&guest.value).or_insert(guest.span.start);
+            if first != guest.span.start {
                 let what = format!("the guest's directory `{}`", guest.value);
-                let first = first.span.start;
                 self.duplicate("duplicate-directory", guest.span.clone(), &what, first);
             }
             let grant = DirectoryGrant {
