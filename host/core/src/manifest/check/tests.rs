@@ -3,6 +3,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::size::ByteSize;
 
 /// Each mistake as `LINE:COLUMN code «text» message — label (help)`.
 fn render(text: &str, mistakes: &[Mistake]) -> String {
