@@ -1,1 +1,25 @@
-//! The Skep host.
+//! Skep: one process runs an application of isolated WebAssembly services.
+//!
+//! A request walks `listener` → `gateway` → `service` → `instance`; a deploy walks `deploy` →
+//! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
+
+pub mod listener;
+
+pub mod gateway;
+
+pub mod service;
+
+pub mod instance;
+
+pub mod deploy;
+
+pub mod artifact;
+
+pub mod capability;
+pub mod outgoing;
+
+pub mod cli;
+pub mod engine;
+
+pub mod log;
+pub mod task;

@@ -1,2 +1,95 @@
-//! Sets up, builds, tests and shows Skep.
-fn main() {}
+//! Sets up, builds, tests and shows Skep, so that a newcomer needs two commands:
+//! `cargo xtask demo` and `cargo xtask test`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "xtask talks to the person who ran it: results on stdout, progress on stderr"
+)]
+
+mod check;
+mod demo;
+mod guests;
+mod run;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Sets up, builds, tests and shows Skep. What is missing is installed and said as it goes.
+
+Usage: cargo xtask COMMAND [OPTIONS]
+
+Commands:
+  demo [--listen ADDR]  build everything and run the shop; prints `ready http://HOST:PORT`
+                        once it answers; Ctrl-C stops it
+  test [--quick]        everything that a change must pass: formatting, lints, licences, tests;
+                        --quick runs the unit tests alone, without guests
+  check                 formatting, lints and licences, no tests
+  guests                build the guest components: fixtures into target/guests/NAME.wasm, and
+                        the examples in their own folders
+  toolchain             prepare the guest toolchain (target wasm32-wasip2) and stop
+  bench [ARGS...]       build guests and the host, then run the benchmarks with ARGS
+  help                  this text
+
+Set SKEP_TOOLCHAINS to keep an assembled guest toolchain elsewhere than ~/.cache/skep/toolchains.
+";
+
+/// What went wrong, ready to be read by the person who ran the command.
+type Result<T = ()> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result {
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", args),
+    };
+    if rest.iter().any(|arg| arg == "--help" || arg == "-h") && command != "bench" {
+        print!("{HELP}");
+        return Ok(());
+    }
+    match command {
+        "demo" => demo::demo(rest),
+        demo::ANNOUNCE => demo::announce(rest),
+        "test" => check::test(rest),
+        "check" => no_arguments(rest).and_then(|()| check::check()),
+        "guests" => no_arguments(rest).and_then(|()| guests::build()),
+        "toolchain" => no_arguments(rest).and_then(|()| guests::toolchain::prepare().map(drop)),
+        "bench" => bench(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!(
+            "there is no command {other:?}; see cargo xtask help"
+        )),
+    }
+}
+
+fn bench(args: &[String]) -> Result {
+    guests::build()?;
+    run::run(
+        "building the host",
+        run::cargo().args(["build", "--release", "--package", "skep"]),
+    )?;
+    let mut bench = run::cargo();
+    bench
+        .args(["run", "--release", "--package", "skep-bench", "--"])
+        .args(args);
+    Err(run::replace_with(&mut bench))
+}
+
+fn no_arguments(rest: &[String]) -> Result {
+    match rest.first() {
+        None => Ok(()),
+        Some(arg) => Err(format!("unexpected argument {arg:?}; see cargo xtask help")),
+    }
+}

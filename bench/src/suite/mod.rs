@@ -1,0 +1,96 @@
+//! The suites: each one question with its way to answer it. A new suite is a file here and an
+//! arm in each function below.
+
+mod http;
+mod services;
+mod slow;
+mod start;
+
+use anyhow::Result;
+
+use crate::plan::Bench;
+use crate::report::{Goal, Table};
+use crate::results::Results;
+
+/// A question to the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Suite {
+    /// What one request costs.
+    Http,
+    /// What a hundred services cost.
+    Services,
+    /// How long a start takes.
+    Start,
+    /// What slow and idle clients do to others.
+    Slow,
+}
+
+impl Suite {
+    /// In the order of the page.
+    pub(crate) const ALL: &[Self] = &[Self::Http, Self::Services, Self::Start, Self::Slow];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => http::NAME,
+            Self::Services => services::NAME,
+            Self::Start => start::NAME,
+            Self::Slow => slow::NAME,
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Http => "Requests",
+            Self::Services => "A hundred services",
+            Self::Start => "Start",
+            Self::Slow => "Idle and slow clients",
+        }
+    }
+
+    pub(crate) fn question(self) -> &'static str {
+        match self {
+            Self::Http => "What does one request cost, beside native servers and `wasmtime serve`?",
+            Self::Services => {
+                "What do a hundred services in one process cost, idle and under load?"
+            }
+            Self::Start => "How long does it take from starting the process to the first answer?",
+            Self::Slow => "What do many idle connections and slow senders do to other clients?",
+        }
+    }
+
+    pub(crate) fn method(self, bench: &Bench) -> String {
+        match self {
+            Self::Http => http::method(bench),
+            Self::Services => services::method(bench),
+            Self::Start => start::method(bench),
+            Self::Slow => slow::method(bench),
+        }
+    }
+
+    pub(crate) fn run(self, bench: &Bench, results: &mut Results) -> Result<()> {
+        match self {
+            Self::Http => http::run(bench, results),
+            Self::Services => services::run(bench, results),
+            Self::Start => start::run(bench, results),
+            Self::Slow => slow::run(bench, results),
+        }
+    }
+
+    pub(crate) fn tables(self, bench: &Bench, results: &Results) -> Vec<Table> {
+        match self {
+            Self::Http => http::tables(bench, results),
+            Self::Services => services::tables(results),
+            Self::Start => start::tables(results),
+            Self::Slow => slow::tables(results),
+        }
+    }
+
+    pub(crate) fn goals(self, bench: &Bench, results: &Results) -> Vec<Goal> {
+        match self {
+            Self::Http => http::goals(bench, results),
+            Self::Services => services::goals(results),
+            Self::Start => start::goals(results),
+            Self::Slow => slow::goals(results),
+        }
+    }
+}

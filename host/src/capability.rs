@@ -1,0 +1,243 @@
+//! What a service may reach outside its sandbox: granted once per revision, linked once per
+//! engine, prepared per instance.
+//!
+//! Nothing is granted by default but clocks, random numbers and a log. A component that imports
+//! more than its manifest grants is refused before it runs (see `deploy`); the linker leaves out
+//! what is not granted all the same.
+
+mod environment;
+mod hooks;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use skep_core::grant::ConfigValue;
+use skep_core::manifest::{Service, Spanned};
+use wasmtime::Engine;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesystemView as _};
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
+use wasmtime_wasi::{WasiCtx, WasiView as _};
+use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _,
+};
+
+pub use self::environment::GrantError;
+pub(crate) use self::environment::{directories, value};
+pub(crate) use self::hooks::Hooks;
+use crate::instance::GuestState;
+use crate::deploy::Source;
+use crate::log::Sink;
+use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
+use crate::outgoing::{DEPTH_HEADER, OutgoingClient, OutgoingLimits, OutgoingPolicy};
+
+/// Everything one revision was granted, shared by its instances.
+pub struct Granted {
+    pub(crate) log: Arc<GuestLog>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) filesystem: WasiFilesystemCtx,
+    pub(crate) config: WasiConfigVariables,
+    pub(crate) outgoing: Option<OutgoingClient>,
+    pub(crate) forbidden_headers: ForbiddenHeaderFilter,
+    /// Bytes, the longest answer to one request for random bytes.
+    pub(crate) random_bytes: u64,
+}
+
+/// The longest answer to one request for random bytes; a guest that wants more asks again.
+pub(crate) const RANDOM_BYTES: u64 = 1 << 20;
+
+impl Granted {
+    /// The WASI context of one instance. It costs a microsecond (random seeds, boxes), so it is
+    /// made when a guest first asks for something in it.
+    pub(crate) fn wasi(&self, instance: u64) -> WasiCtx {
+        let mut builder = WasiCtx::builder();
+        builder
+            .stdout(self.log.stream(instance, Stream::Stdout))
+            .stderr(self.log.stream(instance, Stream::Stderr))
+            .envs(&self.environment)
+            .args(&self.arguments)
+            .max_random_size(self.random_bytes)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
+        let mut wasi = builder.build();
+        *wasi.filesystem() = self.filesystem.clone();
+        wasi
+    }
+}
+
+/// Reads and opens all that a service is granted.
+///
+/// # Errors
+/// If this machine lacks something that the manifest names.
+pub(crate) fn grant(
+    service: &Service,
+    source: &Source,
+    name: Arc<str>,
+    revision: u32,
+    sink: Sink,
+) -> Result<Arc<Granted>, GrantError> {
+    let grants = &service.grants;
+    let limits = &service.limits;
+    let values = |table: &str, values: &BTreeMap<String, Spanned<ConfigValue>>| {
+        let one = |(key, spanned): (&String, &Spanned<ConfigValue>)| {
+            let what = format!("grants.{table}.{key} of `{name}`");
+            Ok((key.clone(), value(&what, &spanned.value, source)?))
+        };
+        values.iter().map(one).collect::<Result<Vec<_>, GrantError>>()
+    };
+    let log_limits = GuestLogLimits {
+        bytes_per_second: limits.log_rate.as_u64(),
+        burst: limits.log_rate.as_u64(),
+        line: limits.log_line.as_usize(),
+    };
+    let arguments = std::iter::once(name.to_string())
+        .chain(grants.args.iter().map(|argument| argument.value.clone()));
+    Ok(Arc::new(Granted {
+        environment: values("environment", &grants.environment)?,
+        config: values("config", &grants.config)?.into_iter().collect(),
+        arguments: arguments.collect(),
+        filesystem: directories(&grants.directories, source)?,
+        outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone())),
+        log: GuestLog::new(sink, name, revision, log_limits),
+        forbidden_headers: Arc::new(|header| {
+            DEFAULT_FORBIDDEN_HEADERS.contains(header) || *header == DEPTH_HEADER
+        }),
+        random_bytes: RANDOM_BYTES,
+    }))
+}
+
+fn outgoing(service: &Service, name: Arc<str>) -> OutgoingClient {
+    let limits = &service.limits.outgoing;
+    OutgoingClient::new(OutgoingPolicy {
+        service: name,
+        origins: service.grants.http.iter().map(|origin| origin.value.clone()).collect(),
+        limits: OutgoingLimits {
+            connect_timeout: limits.connect_timeout,
+            first_byte_timeout: limits.first_byte_timeout,
+            between_bytes_timeout: limits.between_bytes_timeout,
+            response_headers: limits.headers.as_usize(),
+            concurrency: limits.concurrency as usize,
+            idle_connections: limits.idle as usize,
+            ..OutgoingLimits::default()
+        },
+    })
+}
+
+/// The optional interfaces that a service's linker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Linked {
+    /// `wasi:http/outgoing-handler`, `wasi:http/client`: some origin is granted.
+    pub outgoing_http: bool,
+    /// `wasi:config/store`: some key is granted.
+    pub config: bool,
+}
+
+/// The linkers of one engine, one for each set of optional interfaces, made when first needed.
+pub struct Linkers {
+    engine: Engine,
+    made: parking_lot::Mutex<HashMap<Linked, Arc<Linker<GuestState>>>>,
+}
+
+impl Linkers {
+    /// No linker yet.
+    pub fn new(engine: &Engine) -> Linkers {
+        Linkers { engine: engine.clone(), made: parking_lot::Mutex::default() }
+    }
+
+    /// The linker with the host functions for `linked`.
+    ///
+    /// # Errors
+    /// Only if two host interfaces clash, which is a bug.
+    pub fn get(&self, linked: Linked) -> wasmtime::Result<Arc<Linker<GuestState>>> {
+        if let Some(linker) = self.made.lock().get(&linked) {
+            return Ok(linker.clone());
+        }
+        let linker = Arc::new(link(&self.engine, linked)?);
+        Ok(self.made.lock().entry(linked).or_insert(linker).clone())
+    }
+}
+
+struct HasTable;
+
+impl HasData for HasTable {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+fn link(engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    link_0_2(&mut linker, linked)?;
+    link_0_3(&mut linker, linked)?;
+    if linked.config {
+        wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut GuestState| {
+            WasiConfig::new(&state.granted().config)
+        })?;
+    }
+    Ok(linker)
+}
+
+/// `wasmtime_wasi::p2::add_to_linker_async`, but for `wasi:io`, which takes the resource table
+/// alone: reading a body must not make a WASI context that nobody needs.
+fn link_0_2(l: &mut Linker<GuestState>, linked: Linked) -> wasmtime::Result<()> {
+    use wasmtime_wasi::p2::bindings::{self, cli, clocks, filesystem, random, sockets};
+    type S = GuestState;
+
+    let table: fn(&mut S) -> &mut ResourceTable = GuestState::table;
+    wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<S, HasTable>(l, table)?;
+    wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<S, HasTable>(l, table)?;
+    wasmtime_wasi_io::bindings::wasi::io::streams::add_to_linker::<S, HasTable>(l, table)?;
+
+    clocks::wall_clock::add_to_linker::<S, WasiClocks>(l, S::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<S, WasiClocks>(l, S::clocks)?;
+    random::random::add_to_linker::<S, WasiRandom>(l, |s| s.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<S, WasiRandom>(l, |s| s.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<S, WasiRandom>(l, |s| s.ctx().ctx.random())?;
+    cli::exit::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::environment::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::stdin::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::stdout::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::stderr::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::terminal_input::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::terminal_output::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::terminal_stdin::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::terminal_stdout::add_to_linker::<S, WasiCli>(l, S::cli)?;
+    cli::terminal_stderr::add_to_linker::<S, WasiCli>(l, S::cli)?;
+
+    // Language runtimes import files and sockets whether the program uses them or not. They are
+    // linked, with no directory but the granted ones, and with every address denied.
+    filesystem::preopens::add_to_linker::<S, WasiFilesystem>(l, S::filesystem)?;
+    filesystem::types::add_to_linker::<S, WasiFilesystem>(l, S::filesystem)?;
+    let options = bindings::LinkOptions::default();
+    sockets::network::add_to_linker::<S, WasiSockets>(l, &(&options).into(), S::sockets)?;
+    sockets::instance_network::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
+    sockets::tcp::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
+    sockets::tcp_create_socket::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
+    sockets::udp::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
+    sockets::udp_create_socket::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
+
+    use wasmtime_wasi_http::p2::bindings as http;
+    let options = http::LinkOptions::default();
+    http::http::types::add_to_linker::<S, WasiHttp>(l, &(&options).into(), S::http)?;
+    if linked.outgoing_http {
+        http::http::outgoing_handler::add_to_linker::<S, WasiHttp>(l, S::http)?;
+    }
+    Ok(())
+}
+
+fn link_0_3(l: &mut Linker<GuestState>, linked: Linked) -> wasmtime::Result<()> {
+    use wasmtime_wasi_http::p3::bindings::http;
+    type S = GuestState;
+
+    wasmtime_wasi::p3::add_to_linker(l)?;
+    http::types::add_to_linker::<S, WasiHttp>(l, S::http)?;
+    if linked.outgoing_http {
+        http::client::add_to_linker::<S, WasiHttp>(l, S::http)?;
+    }
+    Ok(())
+}

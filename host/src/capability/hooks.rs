@@ -1,0 +1,66 @@
+//! What `wasi:http` asks the host about: which headers a guest may not touch, and outgoing
+//! requests, which go to the revision's own client or nowhere.
+
+use std::sync::Arc;
+
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::Granted;
+use crate::outgoing::{OutgoingScope, Sending, Sent};
+
+/// The hooks of one instance. Dropped before the instance's resources: see [`OutgoingScope`].
+pub(crate) struct Hooks {
+    granted: Arc<Granted>,
+    /// How many requests of services led to the one being served.
+    depth: u32,
+    /// Made when the guest sends its first request; most never do.
+    outgoing: Option<OutgoingScope>,
+}
+
+impl Hooks {
+    pub(crate) fn new(granted: Arc<Granted>) -> Hooks {
+        Hooks { granted, depth: 0, outgoing: None }
+    }
+
+    pub(crate) fn granted(&self) -> &Arc<Granted> {
+        &self.granted
+    }
+
+    /// The instance is given a request that is the `depth`th of a chain.
+    pub(crate) fn set_depth(&mut self, depth: u32) {
+        self.depth = depth;
+        if let Some(scope) = &mut self.outgoing {
+            scope.set_depth(depth);
+        }
+    }
+
+    /// The instance's call ended well: what it is still sending may be sent to the end.
+    pub(crate) fn release(&mut self) {
+        if let Some(scope) = &mut self.outgoing {
+            scope.release();
+        }
+    }
+}
+
+impl WasiHttpHooks for Hooks {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        self.granted.forbidden_headers.clone()
+    }
+
+    fn is_forbidden_header(&mut self, name: &http::HeaderName) -> bool {
+        (self.granted.forbidden_headers)(name)
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _sent: Sending,
+    ) -> Sent {
+        let Some(client) = &self.granted.outgoing else {
+            return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        };
+        let scope = self.outgoing.get_or_insert_with(|| client.scope(self.depth));
+        scope.send(request, options)
+    }
+}

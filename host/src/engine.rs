@@ -1,0 +1,224 @@
+//! The one wasmtime engine: how it is configured, how large its pools are, and its epoch clock.
+//!
+//! Before it: `deploy` says how many instances the application may have. After it: `artifact`
+//! compiles for this engine and `instance` runs on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+};
+
+/// One epoch: how long a guest computes before it yields its thread for the first time.
+pub const EPOCH_TICK: Duration = Duration::from_millis(1);
+
+/// What a guest's own frames may use. Enough for deep but finite recursion; the rest of the
+/// fiber is for host functions that the guest calls.
+pub const GUEST_STACK: usize = 512 << 10;
+
+/// A fiber: `GUEST_STACK` plus what host functions (TLS, formatting, hyper) need at most.
+pub const FIBER_STACK: usize = 2 << 20;
+
+/// Frames kept of a trap's backtrace; a stack overflow has thousands and nobody reads them.
+const BACKTRACE_FRAMES: usize = 64;
+
+/// Memory that a freed slot keeps mapped, so that the next instance finds its pages present.
+const KEEP_RESIDENT: usize = 1 << 20;
+
+/// Per table, as above.
+const TABLE_KEEP_RESIDENT: usize = 64 << 10;
+
+/// Elements in one table: JavaScript and Python engines need some 20,000.
+const TABLE_ELEMENTS: usize = 64 << 10;
+
+/// A component brings its main module, adapters and shims; language runtimes bring more.
+const CORE_INSTANCES_PER_INSTANCE: u32 = 8;
+const TABLES_PER_INSTANCE: u32 = 4;
+const MEMORIES_PER_INSTANCE: u32 = 2;
+
+/// A pool smaller than this is not worth its address space: instances are then made on demand.
+const SMALLEST_POOL: u32 = 16;
+
+/// How many instances the pools hold and how large one memory may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Live instances at once, over all services.
+    pub instances: u32,
+    /// Bytes, the largest `limits.memory` of any service.
+    pub memory: u64,
+}
+
+/// How stores get their memories, tables and stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// Slots reserved once; an instance costs a few microseconds.
+    Pooling(PoolSize),
+    /// Mapped per instance; slower, but needs no address space up front.
+    OnDemand,
+}
+
+/// The settings that decide both what the compiler emits and how instances run.
+///
+/// Compiled code depends on [`config`]'s other settings, never on the allocation, so that a
+/// compiler process may use [`Allocation::OnDemand`] and the host a pool.
+pub fn config(allocation: Allocation) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .wasm_gc(false)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(FIBER_STACK)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES))
+        .memory_init_cow(true);
+    if let Allocation::Pooling(size) = allocation {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pools(size)));
+    }
+    config
+}
+
+fn pools(size: PoolSize) -> PoolingAllocationConfig {
+    let mut pools = PoolingAllocationConfig::new();
+    let instances = size.instances;
+    pools
+        .total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_INSTANCE))
+        .total_memories(instances.saturating_mul(MEMORIES_PER_INSTANCE))
+        .total_tables(instances.saturating_mul(TABLES_PER_INSTANCE))
+        .total_stacks(instances.saturating_mul(2))
+        .total_gc_heaps(1)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(usize::try_from(size.memory).unwrap_or(usize::MAX))
+        .max_unused_warm_slots(instances)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(TABLE_KEEP_RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    pools
+}
+
+/// An engine, what it was given in the end, and a sentence for the log if that is less than asked.
+pub struct Started {
+    /// The engine all stores share.
+    pub engine: Engine,
+    /// What the machine allowed.
+    pub allocation: Allocation,
+    /// Why it is less than was asked, for a person.
+    pub warning: Option<String>,
+}
+
+/// Starts the engine with pools of the wanted size. Where the machine's address space or limits
+/// do not allow them, it halves them, and at last makes instances on demand.
+///
+/// # Errors
+/// Only if even an engine without pools cannot be had: the processor lacks what wasmtime needs.
+pub fn start(wanted: PoolSize) -> wasmtime::Result<Started> {
+    let mut instances = wanted.instances.max(1);
+    let mut refusal = None;
+    loop {
+        let allocation = Allocation::Pooling(PoolSize {
+            instances,
+            ..wanted
+        });
+        match Engine::new(&config(allocation)) {
+            Ok(engine) => {
+                let warning = refusal.map(|error: wasmtime::Error| {
+                    format!(
+                        "this machine has no room for {} pooled instances ({error:#}); the pool \
+                         holds {instances}. Raise the address-space limit (ulimit -v) or lower \
+                         `host.instances` in the manifest",
+                        wanted.instances
+                    )
+                });
+                return Ok(Started {
+                    engine,
+                    allocation,
+                    warning,
+                });
+            }
+            Err(error) => refusal = Some(error),
+        }
+        if instances <= SMALLEST_POOL {
+            break;
+        }
+        instances = (instances / 2).max(SMALLEST_POOL);
+    }
+    let engine = Engine::new(&config(Allocation::OnDemand))?;
+    let reason = refusal.map_or_else(String::new, |error| format!(" ({error:#})"));
+    Ok(Started {
+        engine,
+        allocation: Allocation::OnDemand,
+        warning: Some(format!(
+            "this machine has no address space for an instance pool{reason}; instances are made on \
+             demand, which is slower. Raise the address-space limit (ulimit -v)"
+        )),
+    })
+}
+
+/// Milliseconds since the host began, as of the last epoch tick. For time-outs of seconds this
+/// saves a clock reading per request.
+#[derive(Clone, Debug)]
+pub struct CoarseClock(Arc<AtomicU64>);
+
+impl CoarseClock {
+    /// Milliseconds, at most one tick (or one scheduling delay) late.
+    pub fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The thread that advances the engine's epoch and the coarse clock; it ends when dropped.
+pub struct Ticker {
+    stop: Arc<AtomicBool>,
+    clock: CoarseClock,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// # Errors
+    /// If the operating system refuses a thread.
+    pub fn start(engine: &Engine) -> std::io::Result<Ticker> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clock = CoarseClock(Arc::default());
+        let thread = std::thread::Builder::new()
+            .name("skep-epoch".into())
+            .spawn({
+                let (stop, clock, engine) = (stop.clone(), clock.clone(), engine.weak());
+                move || {
+                    let began = Instant::now();
+                    while !stop.load(Ordering::Relaxed) {
+                        std::thread::sleep(EPOCH_TICK);
+                        let Some(engine) = engine.upgrade() else {
+                            return;
+                        };
+                        engine.increment_epoch();
+                        let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                        clock.0.store(passed, Ordering::Relaxed);
+                    }
+                }
+            })?;
+        Ok(Ticker {
+            stop,
+            clock,
+            thread: Some(thread),
+        })
+    }
+
+    /// A handle to the coarse clock.
+    pub fn clock(&self) -> CoarseClock {
+        self.clock.clone()
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It sleeps for a millisecond at most; a panic in it has been reported already.
+            let _ = thread.join();
+        }
+    }
+}

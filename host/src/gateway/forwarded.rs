@@ -1,0 +1,171 @@
+//! Who the client is, and what guests are told of it: `forwarded` and the `x-forwarded-*` family.
+//!
+//! What clients send of these is replaced, unless they come through a proxy that the manifest
+//! trusts: then it is kept and added to (RFC 7239, and common use for the older three).
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use skep_core::manifest::Network;
+use parking_lot::Mutex;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Other headers that claim to name the client; guests must not read them from strangers.
+const CLAIMS: [HeaderName; 4] = [
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-client-ip"),
+];
+
+/// One client connection, with the header values that its requests share.
+pub(crate) struct Peer {
+    address: SocketAddr,
+    secure: bool,
+    trusted: bool,
+    for_: HeaderValue,
+    /// The `forwarded` value of the host last asked for: clients seldom change it.
+    last: Mutex<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr, secure: bool, proxies: &[Network]) -> Peer {
+        // A dual-stack socket shows IPv4 clients as mapped addresses; nobody wants to see those.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let ip = address.ip();
+        let trusted = proxies.iter().any(|net| net.contains(ip));
+        let for_ = ascii(&ip.to_string());
+        Peer { address, secure, trusted, for_, last: Mutex::default() }
+    }
+
+    /// `https` if the connection is encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Writes the headers for the guest, and returns the client's address for the log.
+    pub(crate) fn stamp(
+        &self,
+        headers: &mut HeaderMap,
+        host: &HeaderValue,
+        proxies: &[Network],
+    ) -> IpAddr {
+        if self.trusted {
+            return self.extend(headers, host, proxies);
+        }
+        for claim in &CLAIMS {
+            headers.remove(claim);
+        }
+        headers.insert(FORWARDED, self.forwarded(host));
+        headers.insert(FOR, self.for_.clone());
+        headers.insert(HOST, host.clone());
+        headers.insert(PROTO, self.proto());
+        self.address.ip()
+    }
+
+    /// The peer is a trusted proxy: what it says stays, and it is added to the list.
+    fn extend(&self, headers: &mut HeaderMap, host: &HeaderValue, proxies: &[Network]) -> IpAddr {
+        let chain: Vec<IpAddr> = headers
+            .get_all(&FOR)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|entry| address(entry.trim()))
+            .collect();
+        // From the right: the last one that no trusted proxy vouches to be another proxy.
+        let stranger = chain.iter().rev().find(|ip| !proxies.iter().any(|net| net.contains(**ip)));
+        let client = stranger.or(chain.first()).copied().unwrap_or(self.address.ip());
+        headers.append(FOR, self.for_.clone());
+        headers.append(FORWARDED, self.forwarded(host));
+        headers.entry(HOST).or_insert_with(|| host.clone());
+        headers.entry(PROTO).or_insert_with(|| self.proto());
+        client
+    }
+
+    fn proto(&self) -> HeaderValue {
+        HeaderValue::from_static(if self.secure { "https" } else { "http" })
+    }
+
+    fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
+        let mut last = self.last.lock();
+        if let Some((known, value)) = &*last
+            && known == host
+        {
+            return value.clone();
+        }
+        let for_ = match self.address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("\"[{ip}]\""),
+        };
+        let proto = if self.secure { "https" } else { "http" };
+        // A host that came this far has no quote or backslash in it: see `gateway::authority`.
+        let host_text = host.to_str().unwrap_or_default();
+        let value = ascii(&format!("for={for_};host=\"{host_text}\";proto={proto}"));
+        *last = Some((host.clone(), value.clone()));
+        value
+    }
+}
+
+/// An address as X-Forwarded-For lists it, perhaps with a port.
+fn address(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim_matches('"');
+    entry
+        .parse()
+        .ok()
+        .or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(peer: &str, proxies: &[&str], sent: &[(&'static str, &str)]) -> (HeaderMap, IpAddr) {
+        let proxies: Vec<Network> = proxies.iter().map(|net| net.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let peer = Peer::new(peer.parse().unwrap(), false, &proxies);
+        let host = HeaderValue::from_static("shop.example:8080");
+        let client = peer.stamp(&mut headers, &host, &proxies);
+        (headers, client)
+    }
+
+    #[test]
+    fn a_strangers_claims_are_replaced() {
+        let claims = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1")];
+        let (headers, client) = stamp("10.0.0.9:1", &[], &claims);
+        assert_eq!(headers[FOR], "10.0.0.9");
+        assert_eq!(headers[FORWARDED], "for=10.0.0.9;host=\"shop.example:8080\";proto=http");
+        assert_eq!(headers[PROTO], "http");
+        assert_eq!(client, "10.0.0.9".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn a_trusted_proxys_claims_are_kept_and_added_to() {
+        let claims =
+            [("x-forwarded-for", "6.6.6.6, 203.0.113.5, 10.0.0.7"), ("x-forwarded-proto", "https")];
+        let (headers, client) = stamp("10.0.0.9:1", &["10.0.0.0/8"], &claims);
+        let for_: Vec<_> = headers.get_all(FOR).iter().collect();
+        assert_eq!(for_, ["6.6.6.6, 203.0.113.5, 10.0.0.7", "10.0.0.9"]);
+        assert_eq!(headers[PROTO], "https");
+        // Not the first, which the client may have made up.
+        assert_eq!(client, "203.0.113.5".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn ipv6_is_written_as_rfc_7239_wants_it() {
+        let (headers, _) = stamp("[2001:db8::1]:1", &[], &[]);
+        assert!(headers[FORWARDED].to_str().unwrap().starts_with("for=\"[2001:db8::1]\";"));
+        let (headers, _) = stamp("[::ffff:10.0.0.9]:1", &[], &[]);
+        assert_eq!(headers[FOR], "10.0.0.9");
+    }
+}

@@ -1,0 +1,173 @@
+//! Charges a guest for the CPU time it uses, and only for that: waiting is free.
+//!
+//! A call's future is polled by its connection's task. Between the start and the end of a poll the
+//! guest (or a host function on its behalf) runs on this thread. A short poll is charged by the
+//! monotonic clock, which costs 20 ns; once a call has used more than [`EXACT_ABOVE`] its polls are
+//! charged by the thread's CPU clock, which costs 170 ns and leaves out the time that the operating
+//! system gave to somebody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Use above which a call is charged exactly.
+const EXACT_ABOVE: Duration = Duration::from_millis(1);
+
+/// The most that one poll without a CPU reading is charged. An epoch tick ends a computing poll
+/// after one or two milliseconds, so what is longer was spent off the processor.
+const INEXACT_POLL_MAX: Duration = Duration::from_millis(2);
+
+/// The CPU account of one instance, shared between the code that polls a call and the epoch
+/// callback inside its store. Only one thread uses it at a time; atomics make that safe to say.
+#[derive(Debug)]
+pub struct Meter {
+    origin: Instant,
+    limit_ns: u64,
+    /// Charged to the call in progress, before the poll in progress.
+    used_ns: AtomicU64,
+    /// When the poll in progress began, on the monotonic clock. 0: none.
+    poll_began_ns: AtomicU64,
+    /// The thread's CPU clock at that time. 0: not read.
+    poll_cpu_ns: AtomicU64,
+}
+
+/// What the epoch callback does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The tick came while the guest waited; it has just gone on.
+    Continue,
+    /// It has computed through a tick: others first.
+    Yield,
+    /// It has used up its CPU limit.
+    Stop,
+}
+
+impl Meter {
+    /// An account for calls of at most `limit` CPU time each.
+    pub fn new(limit: Duration) -> Arc<Meter> {
+        Arc::new(Meter {
+            origin: Instant::now(),
+            limit_ns: nanoseconds(limit),
+            used_ns: AtomicU64::new(0),
+            poll_began_ns: AtomicU64::new(0),
+            poll_cpu_ns: AtomicU64::new(0),
+        })
+    }
+
+    /// A new call begins with nothing charged.
+    pub fn reset(&self) {
+        self.used_ns.store(0, Ordering::Relaxed);
+    }
+
+    /// CPU time charged to the call so far, finished polls only.
+    pub fn used(&self) -> Duration {
+        Duration::from_nanos(self.used_ns.load(Ordering::Relaxed))
+    }
+
+    /// Runs one poll of the guest and charges it.
+    pub fn charge<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let began = self.now_ns();
+        self.poll_began_ns.store(began, Ordering::Relaxed);
+        let exact = self.used_ns.load(Ordering::Relaxed) > nanoseconds(EXACT_ABOVE);
+        self.poll_cpu_ns.store(if exact { thread_cpu_ns() } else { 0 }, Ordering::Relaxed);
+        let output = poll();
+        self.used_ns.fetch_add(self.poll_so_far(), Ordering::Relaxed);
+        self.poll_began_ns.store(0, Ordering::Relaxed);
+        output
+    }
+
+    /// Called by the epoch callback: the guest runs, on this thread, at this moment.
+    pub fn tick(&self) -> Verdict {
+        let poll = self.poll_so_far();
+        if self.used_ns.load(Ordering::Relaxed).saturating_add(poll) > self.limit_ns {
+            return Verdict::Stop;
+        }
+        if poll >= nanoseconds(crate::engine::EPOCH_TICK) / 2 {
+            Verdict::Yield
+        } else {
+            Verdict::Continue
+        }
+    }
+
+    fn poll_so_far(&self) -> u64 {
+        let cpu_began = self.poll_cpu_ns.load(Ordering::Relaxed);
+        if cpu_began != 0 {
+            return thread_cpu_ns().saturating_sub(cpu_began);
+        }
+        match self.poll_began_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            began => (self.now_ns() - began).min(nanoseconds(INEXACT_POLL_MAX)),
+        }
+    }
+
+    /// Nanoseconds since this account was opened, never 0.
+    fn now_ns(&self) -> u64 {
+        nanoseconds(self.origin.elapsed()).max(1)
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// This thread's CPU time in nanoseconds since it began.
+fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec that outlives the call, which writes to it and keeps nothing.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    // Linux counts thread CPU time from zero upwards: neither part is negative.
+    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compute(for_: Duration) {
+        let began = thread_cpu_ns();
+        while thread_cpu_ns() - began < nanoseconds(for_) {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn computing_is_charged_and_waiting_between_polls_is_not() {
+        let meter = Meter::new(Duration::from_secs(1));
+        meter.charge(|| compute(Duration::from_millis(2)));
+        std::thread::sleep(Duration::from_millis(30));
+        meter.charge(|| compute(Duration::from_millis(2)));
+        let used = meter.used();
+        assert!(used >= Duration::from_millis(3), "{used:?}");
+        assert!(used < Duration::from_millis(30), "{used:?}");
+    }
+
+    #[test]
+    fn a_long_call_is_not_charged_for_sleeping_inside_a_poll() {
+        let meter = Meter::new(Duration::from_secs(1));
+        meter.charge(|| compute(Duration::from_millis(3)));
+        let before = meter.used();
+        meter.charge(|| std::thread::sleep(Duration::from_millis(50)));
+        assert!(meter.used() - before < Duration::from_millis(25));
+    }
+
+    #[test]
+    fn the_limit_stops_the_poll_that_exceeds_it() {
+        let meter = Meter::new(Duration::from_millis(4));
+        let verdicts: Vec<_> = (0..8)
+            .map(|_| {
+                meter.charge(|| {
+                    compute(Duration::from_millis(1));
+                    meter.tick()
+                })
+            })
+            .collect();
+        assert_eq!(verdicts[0], Verdict::Yield);
+        assert_eq!(*verdicts.last().unwrap(), Verdict::Stop);
+    }
+
+    #[test]
+    fn a_tick_right_after_a_wait_neither_yields_nor_stops() {
+        let meter = Meter::new(Duration::from_millis(4));
+        assert_eq!(meter.charge(|| meter.tick()), Verdict::Continue);
+    }
+}

@@ -1,0 +1,433 @@
+//! One request on one instance that serves one at a time: WASI 0.2's `incoming-handler`.
+//!
+//! The guest's call is a future that the connection's own task polls: first until the response's
+//! head is there, then whenever the client is ready for more of its body. So nothing is spawned, no
+//! channel crosses threads, and a slow client slows down only the guest that answers it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use wasmtime::Store;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
+
+use super::meter::Meter;
+use super::{Failure, GuestState, Mould, panic_message};
+
+/// An instance between two requests.
+pub(crate) struct Live {
+    store: Store<GuestState>,
+    proxy: Proxy,
+    meter: Arc<Meter>,
+    /// Requests it has served.
+    pub(crate) served: u64,
+}
+
+impl Live {
+    /// Makes an instance. Guest code (start functions, initialisers) may run, charged to `meter`
+    /// if the caller polls inside [`Meter::charge`].
+    pub(crate) async fn make(code: &Code, meter: Arc<Meter>) -> Result<Live, Failure> {
+        let mut store = code.mould.store(meter.clone());
+        let made = code.pre.instantiate_async(&mut store).await;
+        let proxy = made.map_err(Failure::of_instantiation)?;
+        Ok(Live { store, proxy, meter, served: 0 })
+    }
+
+    fn instance(&self) -> u64 {
+        self.store.data().instance()
+    }
+}
+
+/// The compiled and linked code of a revision, with the mould of its instances.
+pub(crate) struct Code {
+    pub(crate) pre: ProxyPre<GuestState>,
+    pub(crate) mould: Mould,
+}
+
+/// A request as a guest is given it.
+pub(crate) struct Request<B> {
+    pub(crate) scheme: Scheme,
+    pub(crate) request: http::Request<B>,
+    /// How many requests of services led to this one.
+    pub(crate) depth: u32,
+}
+
+type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+
+/// Where the guest leaves its response. The task that polls the guest looks here after each poll,
+/// so no waking is needed.
+type Slot = Arc<parking_lot::Mutex<Option<Answer>>>;
+
+struct Ended {
+    /// The instance, if it may serve again.
+    live: Option<Live>,
+    result: Result<(), Failure>,
+}
+
+type Call = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// One request in progress on one instance.
+pub(crate) struct Exchange {
+    /// `None` once the call has ended.
+    call: Option<Call>,
+    slot: Slot,
+    meter: Arc<Meter>,
+    instance: u64,
+}
+
+/// What polling the call has come to.
+pub(crate) enum Progress {
+    /// The head is there; the guest may still be at work on the body.
+    Head(http::Response<HyperOutgoingBody>),
+    /// The call ended with this, and there will be no response.
+    Failed(Failure),
+}
+
+impl Exchange {
+    /// Prepares a call on `idle`, or on a new instance; nothing runs before it is polled.
+    pub(crate) fn new<B>(
+        code: Arc<Code>,
+        idle: Option<Live>,
+        request: Request<B>,
+    ) -> Exchange
+    where
+        B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
+    {
+        let slot = Slot::default();
+        let (meter, instance) = match &idle {
+            Some(live) => (live.meter.clone(), live.instance()),
+            None => (Meter::new(code.mould.limits.cpu), 0),
+        };
+        meter.reset();
+        let call = run(code, idle, meter.clone(), request, slot.clone());
+        Exchange { call: Some(Box::pin(call)), slot, meter, instance }
+    }
+
+    /// CPU time charged so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.meter.used()
+    }
+
+    /// The instance's number, 0 until it is known.
+    pub(crate) fn instance(&self) -> u64 {
+        self.instance
+    }
+
+    /// Polls the guest until its response has a head or there will be none.
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<(Progress, Option<Live>)> {
+        let ended = self.poll_call(cx);
+        let answer = self.slot.lock().take();
+        match (answer, ended) {
+            (Some(Ok(response)), Poll::Pending) => Poll::Ready((Progress::Head(response), None)),
+            (Some(Ok(response)), Poll::Ready(ended)) => match ended.result {
+                Ok(()) => Poll::Ready((Progress::Head(response), ended.live)),
+                // It crashed before a byte was sent: the client gets an error, not half an answer.
+                Err(failure) => Poll::Ready((Progress::Failed(failure), None)),
+            },
+            (Some(Err(code)), ended) => {
+                let live = match ended {
+                    Poll::Ready(ended) => ended.live,
+                    Poll::Pending => None,
+                };
+                let code = format!("{code:?}");
+                Poll::Ready((Progress::Failed(Failure::ErrorCode { code }), live))
+            }
+            (None, Poll::Ready(ended)) => {
+                let failure = ended.result.err().unwrap_or(Failure::NoResponse);
+                Poll::Ready((Progress::Failed(failure), None))
+            }
+            (None, Poll::Pending) => Poll::Pending,
+        }
+    }
+
+    /// Whether the guest's call has returned.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.call.is_none()
+    }
+
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let Some(call) = &mut self.call else { return Poll::Pending };
+        let polled = self.meter.charge(|| {
+            std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
+        });
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(ended)) => {
+                self.call = None;
+                if let Some(live) = &ended.live {
+                    self.instance = live.instance();
+                }
+                Poll::Ready(ended)
+            }
+            Err(panic) => {
+                self.call = None;
+                let message = panic_message(&*panic);
+                Poll::Ready(Ended { live: None, result: Err(Failure::HostPanic { message }) })
+            }
+        }
+    }
+}
+
+async fn run<B>(
+    code: Arc<Code>,
+    idle: Option<Live>,
+    meter: Arc<Meter>,
+    request: Request<B>,
+    slot: Slot,
+) -> Ended
+where
+    B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
+{
+    let mut live = match idle {
+        Some(live) => live,
+        None => match Live::make(&code, meter).await {
+            Ok(live) => live,
+            Err(failure) => return Ended { live: None, result: Err(failure) },
+        },
+    };
+    match handle(&mut live, request, slot).await {
+        Ok(()) => {
+            live.served += 1;
+            live.store.data_mut().hooks().release();
+            Ended { live: Some(live), result: Ok(()) }
+        }
+        Err(error) => Ended { live: None, result: Err(Failure::of_call(error)) },
+    }
+}
+
+async fn handle<B>(
+    live: &mut Live,
+    request: Request<B>,
+    slot: Slot,
+) -> wasmtime::Result<()>
+where
+    B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
+{
+    let store = &mut live.store;
+    store.set_epoch_deadline(1);
+    store.data_mut().hooks().set_depth(request.depth);
+    let mut http = store.data_mut().http();
+    let request = http.new_incoming_request(request.scheme, request.request)?;
+    let out = http.new_response_outparam_from_callback(move |answer| {
+        *slot.lock() = Some(answer);
+    })?;
+    live.proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+}
+
+/// The body of a response that its guest may still be writing.
+pub(crate) struct OnceBody {
+    exchange: Exchange,
+    body: HyperOutgoingBody,
+    /// Frames that were there when the call ended; the store they came from may be gone.
+    ready: VecDeque<Frame<Bytes>>,
+    state: BodyState,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum BodyState {
+    /// The guest's side is open.
+    Open,
+    /// All frames that will come are in `ready`; then the body ends well.
+    Complete,
+    /// All frames that will come are in `ready`; then the body ends with an error.
+    Broken,
+}
+
+/// What a body's poll tells beside its frame.
+pub(crate) enum BodyEvent {
+    /// A piece of the body.
+    Frame(Frame<Bytes>),
+    /// The body is whole. The guest may still run: see [`OnceBody::into_rest`].
+    Whole,
+    /// The guest failed; the client must see that the body is not whole.
+    Failed(Failure),
+    /// The guest wrote a body that contradicts its own headers.
+    Invalid(HttpError),
+}
+
+/// An instance that a body's poll has set free.
+pub(crate) type Freed = Option<Live>;
+
+impl OnceBody {
+    /// Couples the response's body with the guest that writes it.
+    ///
+    /// If the call has ended, all that the guest wrote is collected now: `freed` is then returned
+    /// for the pool if nothing is missing.
+    pub(crate) fn new(
+        exchange: Exchange,
+        body: HyperOutgoingBody,
+        freed: Freed,
+    ) -> (OnceBody, Freed, Option<Failure>) {
+        let mut this =
+            OnceBody { exchange, body, ready: VecDeque::new(), state: BodyState::Open };
+        if !this.exchange.has_ended() {
+            return (this, None, None);
+        }
+        match this.collect() {
+            Ok(()) => (this, freed, None),
+            Err(failure) => (this, None, Some(failure)),
+        }
+    }
+
+    /// If the whole body is one piece of data (or nothing) that is already here, takes it.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        if self.state != BodyState::Complete || self.ready.len() > 1 {
+            return None;
+        }
+        match self.ready.pop_front() {
+            None => Some(Bytes::new()),
+            Some(frame) => match frame.into_data() {
+                Ok(data) => Some(data),
+                Err(trailers) => {
+                    self.ready.push_front(trailers);
+                    None
+                }
+            },
+        }
+    }
+
+    /// CPU time charged so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.exchange.cpu()
+    }
+
+    /// The instance's number, 0 if it is not known yet.
+    pub(crate) fn instance(&self) -> u64 {
+        self.exchange.instance()
+    }
+
+    /// The next frame; polls the guest only when none is waiting.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(BodyEvent, Freed)> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Poll::Ready((BodyEvent::Frame(frame), None));
+            }
+            match self.state {
+                BodyState::Complete => return Poll::Ready((BodyEvent::Whole, None)),
+                BodyState::Broken => {
+                    return Poll::Ready((BodyEvent::Failed(Failure::UnfinishedBody), None));
+                }
+                BodyState::Open => {}
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                // An empty frame would tell the client nothing and could be repeated for ever.
+                Poll::Ready(Some(Ok(frame))) if is_empty(&frame) => continue,
+                Poll::Ready(Some(Ok(frame))) => {
+                    return Poll::Ready((BodyEvent::Frame(frame), None));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.state = BodyState::Broken;
+                    return Poll::Ready((BodyEvent::Invalid(error), None));
+                }
+                Poll::Ready(None) => {
+                    self.state = BodyState::Complete;
+                    continue;
+                }
+                Poll::Pending => {}
+            }
+            let Poll::Ready(ended) = self.exchange.poll_call(cx) else {
+                // The guest may have written while it was polled, and then nobody wakes us.
+                match self.poll_body_again(cx) {
+                    Some(event) => return Poll::Ready((event, None)),
+                    None if self.state == BodyState::Open => return Poll::Pending,
+                    None => continue,
+                }
+            };
+            if let Err(failure) = ended.result {
+                self.state = BodyState::Broken;
+                return Poll::Ready((BodyEvent::Failed(failure), None));
+            }
+            match self.collect() {
+                Ok(()) => {
+                    let event = match self.ready.pop_front() {
+                        Some(frame) => BodyEvent::Frame(frame),
+                        None => BodyEvent::Whole,
+                    };
+                    return Poll::Ready((event, ended.live));
+                }
+                Err(failure) if self.ready.is_empty() => {
+                    return Poll::Ready((BodyEvent::Failed(failure), None));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn poll_body_again(&mut self, cx: &mut Context<'_>) -> Option<BodyEvent> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(Some(Ok(frame))) if is_empty(&frame) => {}
+                Poll::Ready(Some(Ok(frame))) => return Some(BodyEvent::Frame(frame)),
+                Poll::Ready(Some(Err(error))) => {
+                    self.state = BodyState::Broken;
+                    return Some(BodyEvent::Invalid(error));
+                }
+                Poll::Ready(None) => {
+                    self.state = BodyState::Complete;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Takes what is left in the channel of a guest whose call has ended.
+    fn collect(&mut self) -> Result<(), Failure> {
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match Pin::new(&mut self.body).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(frame))) if is_empty(&frame) => {}
+                Poll::Ready(Some(Ok(frame))) => self.ready.push_back(frame),
+                Poll::Ready(None) => {
+                    self.state = BodyState::Complete;
+                    return Ok(());
+                }
+                Poll::Ready(Some(Err(_))) | Poll::Pending => {
+                    self.state = BodyState::Broken;
+                    return Err(Failure::UnfinishedBody);
+                }
+            }
+        }
+    }
+
+    /// Whether the guest still runs.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.exchange.has_ended()
+    }
+
+    /// What remains once the client has all it will get: the guest may go on after its response.
+    /// The future resolves when it has returned; what it still writes is thrown away.
+    pub(crate) async fn into_rest(mut self) -> (Result<(), Failure>, Freed) {
+        std::future::poll_fn(move |cx| {
+            let call = self.exchange.poll_call(cx);
+            let mut drained = false;
+            while let Poll::Ready(Some(Ok(_))) = Pin::new(&mut self.body).poll_frame(cx) {
+                drained = true;
+            }
+            match call {
+                Poll::Ready(ended) => Poll::Ready((ended.result, ended.live)),
+                Poll::Pending => {
+                    if drained {
+                        // There is room again; let others run before the guest fills it.
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn is_empty(frame: &Frame<Bytes>) -> bool {
+    frame.data_ref().is_some_and(Bytes::is_empty)
+}

@@ -1,0 +1,98 @@
+//! A background service: a component that exports `wasi:cli/run` and runs until it returns.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use wasmtime::component::{Accessor, InstancePre};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{p2, p3};
+
+use super::meter::Meter;
+use super::{Failure, GuestState, Mould, panic_message};
+
+/// A program of either WASI.
+pub(crate) enum CommandPre {
+    /// `wasi:cli/run@0.2`
+    V02(p2::bindings::CommandPre<GuestState>),
+    /// `wasi:cli/run@0.3`
+    V03(p3::bindings::CommandPre<GuestState>),
+}
+
+impl CommandPre {
+    /// # Errors
+    /// If the component is no program.
+    pub(crate) fn new(pre: InstancePre<GuestState>) -> wasmtime::Result<CommandPre> {
+        match p3::bindings::CommandPre::new(pre.clone()) {
+            Ok(command) => Ok(CommandPre::V03(command)),
+            Err(_) => Ok(CommandPre::V02(p2::bindings::CommandPre::new(pre)?)),
+        }
+    }
+}
+
+/// The compiled and linked code of a revision, with the mould of its instances.
+pub(crate) struct Code {
+    pub(crate) pre: CommandPre,
+    pub(crate) mould: Mould,
+}
+
+/// A worker computes for as long as it likes, a tick at a time; it is not a call with a CPU limit.
+const UNLIMITED: Duration = Duration::MAX;
+
+/// How a program ended that was not stopped.
+#[derive(Debug)]
+pub(crate) enum Exit {
+    /// It returned, or exited, with success.
+    Ok,
+    /// It returned an error or exited with this code.
+    Code(i32),
+}
+
+/// Runs the program once, to its end. Dropping the future ends the instance.
+pub(crate) async fn run(code: Arc<Code>) -> Result<Exit, Failure> {
+    let meter = Meter::new(UNLIMITED);
+    let mut running = pin!(run_in_store(&code, meter.clone()));
+    std::future::poll_fn(|cx| {
+        let polled = meter.charge(|| {
+            std::panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)))
+        });
+        match polled {
+            Ok(poll) => poll,
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                Poll::Ready(Err(Failure::HostPanic { message }))
+            }
+        }
+    })
+    .await
+}
+
+async fn run_in_store(code: &Code, meter: Arc<Meter>) -> Result<Exit, Failure> {
+    let mut store = code.mould.store(meter);
+    let returned = match &code.pre {
+        CommandPre::V02(pre) => {
+            let made = pre.instantiate_async(&mut store).await;
+            let command = made.map_err(Failure::of_instantiation)?;
+            command.wasi_cli_run().call_run(&mut store).await
+        }
+        CommandPre::V03(pre) => {
+            let made = pre.instantiate_async(&mut store).await;
+            let command = made.map_err(Failure::of_instantiation)?;
+            let run = async |accessor: &Accessor<GuestState>| {
+                command.wasi_cli_run().call_run(accessor).await
+            };
+            store.run_concurrent(run).await.and_then(|returned| returned)
+        }
+    };
+    match returned {
+        Ok(Ok(())) => Ok(Exit::Ok),
+        Ok(Err(())) => Ok(Exit::Code(1)),
+        Err(error) => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(0)) => Ok(Exit::Ok),
+            Some(I32Exit(code)) => Ok(Exit::Code(*code)),
+            None => Err(Failure::of_call(error)),
+        },
+    }
+}

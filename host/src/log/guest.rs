@@ -1,0 +1,276 @@
+//! Guests' stdout and stderr as lines of the log, without trust in what or how much they write.
+//!
+//! wasmtime-wasi's own adapter buffers in a task per stream and lets a guest wait for the host's
+//! terminal. Here a write never waits: bytes are split into lines and queued in the sink at once.
+//! Three limits hold: a line is cut at [`GuestLogLimits::line`], a service gets
+//! [`GuestLogLimits::bytes_per_second`] shared by all its instances, and what exceeds it is
+//! counted and reported once per second. Nothing is allocated for an instance that never writes.
+//!
+//! A line without an end is shown when the instance ends, or after a pause (`PARTIAL_PAUSE`).
+//!
+//! Lock order: a line's partial text, then the meter or the list of watched lines, then the sink.
+
+mod meter;
+mod stream;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+
+use self::meter::{Meter, Suppressed};
+pub use self::stream::GuestStream;
+use self::stream::Line;
+use super::line::{JsonLine, Level, Paint, painted, readable_head};
+use super::sink::Remind;
+use super::{Sink, Style, text};
+
+/// An unfinished line is shown if the guest has written nothing more for this long.
+const PARTIAL_PAUSE: Duration = Duration::from_millis(250);
+
+/// Unfinished lines of one service that are watched for a pause at a time. Beyond it they are
+/// shown when they end or when their instance does.
+const MAX_WATCHED: usize = 1024;
+
+/// Which of its two output streams a guest wrote to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What the guests of one service may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestLogLimits {
+    /// Bytes per second in the long run, for all instances and both streams. Each line costs its
+    /// own bytes and 64 more for what the host writes around it, so empty lines are not free.
+    /// 0 suppresses all but the burst.
+    pub bytes_per_second: u64,
+    /// Bytes that may come at once after a quiet time. 0 suppresses everything.
+    pub burst: u64,
+    /// Bytes of one line; the rest of a longer one is left out and counted. Bounds the memory of
+    /// a stream.
+    pub line: usize,
+}
+
+/// What became of a service's output, for metrics. `lines` and `suppressed_lines` add up to the
+/// lines written by guests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestLogTotals {
+    /// Lines queued in the sink.
+    pub lines: u64,
+    /// Bytes of these lines as shown.
+    pub bytes: u64,
+    /// Lines over the rate limit.
+    pub suppressed_lines: u64,
+    /// Bytes of these lines.
+    pub suppressed_bytes: u64,
+    /// Bytes left out of shown lines because of the line limit.
+    pub cut_bytes: u64,
+}
+
+/// The log of one revision of one service; its instances share the rate limit.
+pub struct GuestLog {
+    /// For handing out references to itself.
+    me: Weak<GuestLog>,
+    sink: Sink,
+    service: Arc<str>,
+    revision: u32,
+    line_limit: usize,
+    meter: Mutex<Meter>,
+    /// Unfinished lines to look after.
+    watched: Mutex<Vec<Weak<Line>>>,
+    /// Whether the sink has been asked for reminders.
+    reminded: AtomicBool,
+}
+
+impl GuestLog {
+    /// The log of `service`'s `revision`. Called once per revision.
+    pub fn new(
+        sink: Sink,
+        service: Arc<str>,
+        revision: u32,
+        limits: GuestLogLimits,
+    ) -> Arc<GuestLog> {
+        Arc::new_cyclic(|me| GuestLog {
+            me: Weak::clone(me),
+            sink,
+            service,
+            revision,
+            line_limit: limits.line,
+            meter: Mutex::new(Meter::new(
+                limits.bytes_per_second,
+                limits.burst,
+                Instant::now(),
+            )),
+            watched: Mutex::new(Vec::new()),
+            reminded: AtomicBool::new(false),
+        })
+    }
+
+    /// One output stream of one instance, for `WasiCtxBuilder::stdout` and `stderr`. Called twice
+    /// per instance; costs a reference count. What is written to all streams obtained from it
+    /// forms one sequence of lines.
+    pub fn stream(self: &Arc<Self>, instance: u64, stream: Stream) -> GuestStream {
+        GuestStream::new(Arc::clone(self), instance, stream)
+    }
+
+    /// Counts since the log was created.
+    pub fn totals(&self) -> GuestLogTotals {
+        self.meter.lock().totals()
+    }
+
+    /// Shows one line if the rate limit allows it; tells whether it did.
+    fn emit(&self, origin: &Line, shown: &[u8], omitted: u64, now: Instant) -> bool {
+        let admitted = self.meter.lock().admit(now, shown.len() as u64, omitted);
+        if admitted {
+            self.sink
+                .line(|out, style| self.render(out, style, origin, shown, omitted));
+        } else {
+            self.want_reminder();
+        }
+        admitted
+    }
+
+    /// Counts lines that are not even looked at, because the one before them was suppressed.
+    fn suppress(&self, lines: u64, bytes: u64) {
+        self.meter.lock().suppress(lines, bytes);
+        self.want_reminder();
+    }
+
+    /// Looks after an unfinished line from now on; false if there are too many.
+    fn watch(&self, line: &Arc<Line>) -> bool {
+        let mut watched = self.watched.lock();
+        if watched.len() >= MAX_WATCHED {
+            return false;
+        }
+        watched.push(Arc::downgrade(line));
+        drop(watched);
+        self.want_reminder();
+        true
+    }
+
+    fn want_reminder(&self) {
+        if !self.reminded.swap(true, Ordering::AcqRel) {
+            self.sink.remind(Weak::clone(&self.me) as Weak<dyn Remind>);
+        }
+    }
+
+    fn render(&self, out: &mut String, style: Style, origin: &Line, shown: &[u8], omitted: u64) {
+        let now = SystemTime::now();
+        match style {
+            Style::Json => {
+                let mut line = JsonLine::open(out, now, Level::Info, "guest");
+                line.text("service", &self.service);
+                line.number("revision", self.revision);
+                line.number("instance", origin.instance);
+                line.text("stream", origin.stream.name());
+                line.bytes("message", shown, omitted);
+                line.close();
+            }
+            Style::Plain | Style::Colour => {
+                readable_head(out, style, now, Level::Info);
+                painted(out, style, Paint::Cyan, |out| {
+                    out.push_str(&self.service);
+                    out.push('@');
+                    text::number(out, self.revision);
+                    out.push('#');
+                    text::number(out, origin.instance);
+                });
+                out.push(' ');
+                painted(out, style, Paint::Dim, |out| {
+                    out.push_str(origin.stream.name());
+                    out.push_str(" | ");
+                });
+                text::lossy(out, shown, text::plain);
+                text::omitted(out, omitted);
+            }
+        }
+    }
+
+    fn report(&self, suppressed: Suppressed) {
+        let Suppressed { lines, bytes } = suppressed;
+        let message = format!(
+            "{lines} lines ({bytes} bytes) of this service were suppressed: it writes faster than its log-rate allows"
+        );
+        self.sink.line(|out, style| {
+            let now = SystemTime::now();
+            match style {
+                Style::Json => {
+                    let mut line = JsonLine::open(out, now, Level::Warn, "guest");
+                    line.text("service", &self.service);
+                    line.number("revision", self.revision);
+                    line.number("suppressed_lines", lines);
+                    line.number("suppressed_bytes", bytes);
+                    line.text("message", &message);
+                    line.close();
+                }
+                Style::Plain | Style::Colour => {
+                    readable_head(out, style, now, Level::Warn);
+                    painted(out, style, Paint::Cyan, |out| {
+                        out.push_str(&self.service);
+                        out.push('@');
+                        text::number(out, self.revision);
+                    });
+                    out.push(' ');
+                    out.push_str(&message);
+                }
+            }
+        });
+    }
+
+    /// Shows unfinished lines whose guest pauses; the others stay watched.
+    fn show_stale(&self, now: Instant) {
+        let mut watched = std::mem::take(&mut *self.watched.lock());
+        watched.retain(|line| {
+            line.upgrade()
+                .is_some_and(|line| line.still_unfinished(now))
+        });
+        self.watched.lock().append(&mut watched);
+    }
+
+    fn is_content(&self) -> bool {
+        self.watched.lock().is_empty() && !self.meter.lock().has_unreported()
+    }
+}
+
+impl Remind for GuestLog {
+    fn remind(&self, now: Instant) -> bool {
+        self.show_stale(now);
+        let due = self.meter.lock().take_report(now);
+        if let Some(suppressed) = due {
+            self.report(suppressed);
+        }
+        if !self.is_content() {
+            return true;
+        }
+        // Whoever comes between the question and the store sees that a reminder is wanted already
+        // and does not ask for one: so the question is asked once more.
+        self.reminded.store(false, Ordering::Release);
+        !self.is_content() && !self.reminded.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// What was suppressed last is reported even if the revision goes away before the second is over.
+impl Drop for GuestLog {
+    fn drop(&mut self) {
+        if let Some(suppressed) = self.meter.get_mut().take_all() {
+            self.report(suppressed);
+        }
+    }
+}
+
+impl Stream {
+    fn name(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! One instance's part in the service's outgoing requests: how deep it is called, and whether it
+//! still lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::Request;
+use wasmtime_wasi_http::{RequestOptions, WasiBody};
+
+use super::{OutgoingClient, Sent};
+
+/// The handle through which one instance sends.
+///
+/// When a store is dropped, the channels of its unfinished request bodies close, and to
+/// wasmtime-wasi-http a closed channel is a body's proper end: a guest that traps half-way through
+/// an order would have sent a shorter order. So the store's data holds this handle, *declared
+/// before the resource table* so that it is dropped first: from then on, bodies of this scope end
+/// with an error and their connections are cut. An instance that ended well calls
+/// [`OutgoingScope::release`].
+pub struct OutgoingScope {
+    client: OutgoingClient,
+    life: Arc<Life>,
+    depth: u32,
+}
+
+/// Whether the guest behind a body can still end it.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    over: AtomicBool,
+}
+
+impl Life {
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+impl OutgoingScope {
+    pub(super) fn new(client: OutgoingClient, depth: u32) -> Self {
+        Self {
+            client,
+            life: Arc::default(),
+            depth,
+        }
+    }
+
+    /// Sends a request for this instance; the body of `WasiHttpHooks::send_request`.
+    pub fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Sent {
+        self.client
+            .send_within(request, options, Some(self.life()), self.depth)
+    }
+
+    /// What bodies of this scope ask before they end.
+    pub(super) fn life(&self) -> Arc<Life> {
+        Arc::clone(&self.life)
+    }
+
+    /// A reused instance answers its next request: `depth` is that request's.
+    pub fn set_depth(&mut self, depth: u32) {
+        self.depth = depth;
+    }
+
+    /// The instance ended well: what its bodies still hold may be sent to the end.
+    pub fn release(&mut self) {
+        self.life = Arc::default();
+    }
+}
+
+impl Drop for OutgoingScope {
+    fn drop(&mut self) {
+        self.life.over.store(true, Ordering::Release);
+    }
+}

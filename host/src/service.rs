@@ -1,0 +1,315 @@
+//! The handle of a service: is it open, which revision answers, is there room, and the call.
+//!
+//! Before it: `gateway` has routed the request. After it: `instance` runs the guest. The request
+//! path reads one snapshot and takes no lock but the pool's; all changes come from `supervisor`
+//! and `deploy`, which swap the snapshot.
+
+mod admission;
+mod body;
+mod revision;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+
+pub use self::admission::{Admission, Shed};
+pub(crate) use self::body::{AnswerBody, BodyError};
+pub use self::revision::{Handler, RequestLimits, Revision};
+use crate::gateway::body::IncomingBody;
+use crate::instance::once::{self, Exchange, OnceBody, Progress};
+use crate::instance::{Failure, shared};
+
+/// Whether a service takes requests.
+pub enum Door {
+    /// This revision answers.
+    Open(Arc<Revision>),
+    /// Nobody does.
+    Closed(Closed),
+}
+
+/// Why a service takes no requests.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// In plain words, for the log: "starting", "backing off after 3 crashes"…
+    pub reason: String,
+    /// When it is worth trying again; none if nobody knows.
+    pub retry_after: Option<Duration>,
+}
+
+/// What the supervisor is told of. Sent for crashes only, never for requests that went well.
+#[derive(Debug)]
+pub struct Incident {
+    /// The revision whose instance failed.
+    pub revision: u32,
+    /// The instance's number.
+    pub instance: u64,
+    /// The request it was answering, if one.
+    pub request_id: Option<String>,
+    /// How it failed.
+    pub failure: Arc<Failure>,
+    /// Good answers since the incident before.
+    pub answered_since: u64,
+}
+
+/// Counts since the host began; relaxed, for people and metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests that got a response head from the guest.
+    pub answered: AtomicU64,
+    /// Instances lost to a crash.
+    pub crashed: AtomicU64,
+    /// Requests that found no room.
+    pub shed: AtomicU64,
+    /// CPU time of guests, nanoseconds.
+    pub cpu_ns: AtomicU64,
+    /// Good answers since the last incident.
+    since_incident: AtomicU64,
+}
+
+/// A named part of the application.
+pub struct Service {
+    name: Arc<str>,
+    door: ArcSwap<Door>,
+    counters: Counters,
+    incidents: mpsc::Sender<Incident>,
+}
+
+/// Incidents that wait for the supervisor. More at once tell it nothing new and are only counted.
+pub const INCIDENTS_WAITING: usize = 256;
+
+/// A request that has been routed to a service.
+pub(crate) struct Call {
+    pub(crate) scheme: Scheme,
+    pub(crate) request: http::Request<IncomingBody>,
+    pub(crate) request_id: Arc<str>,
+    /// How many requests of services led to this one.
+    pub(crate) depth: u32,
+    /// The route's own deadline, instead of the service's.
+    pub(crate) deadline: Option<Duration>,
+    /// The client will be sent no body, whatever the guest writes: the request is a HEAD.
+    pub(crate) head_only: bool,
+}
+
+/// What is known of a call when its response's head is there or it has failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallRecord {
+    pub(crate) revision: u32,
+    pub(crate) instance: u64,
+    pub(crate) cpu: Duration,
+    pub(crate) queued: Duration,
+}
+
+/// Why a service did not answer.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// Its door is closed.
+    Closed(Closed),
+    /// It has no room.
+    Shed(Shed),
+    /// It, or what it was waiting for, failed.
+    Failed(Arc<Failure>),
+}
+
+pub(crate) type Answer = Result<http::Response<AnswerBody>, Refused>;
+
+impl Service {
+    /// A closed service. `incidents` goes to its supervisor.
+    pub fn new(name: Arc<str>, incidents: mpsc::Sender<Incident>) -> Arc<Service> {
+        let closed = Closed { reason: "not started yet".to_owned(), retry_after: None };
+        Arc::new(Service {
+            name,
+            door: ArcSwap::from_pointee(Door::Closed(closed)),
+            counters: Counters::default(),
+            incidents,
+        })
+    }
+
+    /// Its name in the manifest.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// From now on this revision answers. Requests in flight end where they began.
+    pub fn open(&self, revision: Arc<Revision>) {
+        self.door.store(Arc::new(Door::Open(revision)));
+    }
+
+    /// From now on nobody answers.
+    pub fn close(&self, closed: Closed) {
+        self.door.store(Arc::new(Door::Closed(closed)));
+    }
+
+    /// The revision that answers now, if one does.
+    pub fn active(&self) -> Option<Arc<Revision>> {
+        match &**self.door.load() {
+            Door::Open(revision) => Some(revision.clone()),
+            Door::Closed(_) => None,
+        }
+    }
+
+    /// Admits the request, runs the guest until its response has a head, and returns that with a
+    /// body that goes on running the guest. Dropping the future or the body cancels the guest.
+    pub(crate) async fn call(self: &Arc<Self>, call: Call) -> (Answer, CallRecord) {
+        let revision = match &**self.door.load() {
+            Door::Open(revision) => revision.clone(),
+            Door::Closed(closed) => {
+                return (Err(Refused::Closed(closed.clone())), CallRecord::default());
+            }
+        };
+        self.call_revision(revision, call).await
+    }
+
+    /// The same on a revision that need not be the active one: probes use it.
+    pub(crate) async fn call_revision(
+        self: &Arc<Self>,
+        revision: Arc<Revision>,
+        call: Call,
+    ) -> (Answer, CallRecord) {
+        let mut record = CallRecord { revision: revision.number(), ..CallRecord::default() };
+        let patience = call.deadline.unwrap_or(revision.limits().deadline);
+        let arrived = Instant::now();
+        let deadline = arrived + patience;
+        let ticket = match revision.admission().enter(deadline).await {
+            Ok((permit, waited)) => {
+                record.queued = waited;
+                body::Ticket::new(self.clone(), revision.clone(), permit, &call, patience)
+            }
+            Err(shed) => {
+                self.counters.shed.fetch_add(1, Ordering::Relaxed);
+                return (Err(Refused::Shed(shed)), record);
+            }
+        };
+        let answer = match revision.handler() {
+            Handler::Once { code, pool } => {
+                let idle = pool.take();
+                self.answer_once(code.clone(), idle, call, ticket, deadline, &mut record).await
+            }
+            Handler::Shared(group) => {
+                self.answer_shared(group, call, ticket, deadline, &mut record).await
+            }
+            Handler::Worker(_) => Err(Refused::Closed(Closed {
+                reason: "a worker answers no requests".to_owned(),
+                retry_after: None,
+            })),
+        };
+        match &answer {
+            Ok(_) => {
+                self.counters.answered.fetch_add(1, Ordering::Relaxed);
+                self.counters.since_incident.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => self.charge(record.cpu),
+        }
+        (answer, record)
+    }
+
+    async fn answer_once(
+        self: &Arc<Self>,
+        code: Arc<once::Code>,
+        idle: Option<once::Live>,
+        call: Call,
+        ticket: body::Ticket,
+        deadline: Instant,
+        record: &mut CallRecord,
+    ) -> Answer {
+        let head_only = call.head_only;
+        let request =
+            once::Request { scheme: call.scheme, request: call.request, depth: call.depth };
+        let mut exchange = Exchange::new(code, idle, request);
+        let mut alarm = body::Alarm::new(deadline);
+        let outcome = std::future::poll_fn(|cx| match exchange.poll_head(cx) {
+            Poll::Ready(progress) => Poll::Ready(Some(progress)),
+            Poll::Pending => alarm.poll(cx).map(|()| None),
+        })
+        .await;
+        record.cpu = exchange.cpu();
+        record.instance = exchange.instance();
+        let (progress, freed) = outcome.unwrap_or((Progress::Failed(Failure::Deadline), None));
+        match progress {
+            Progress::Failed(failure) => {
+                if let Some(live) = freed {
+                    ticket.revision().keep(live);
+                }
+                Err(self.failed(failure, &ticket, record.instance))
+            }
+            Progress::Head(response) => {
+                let (parts, body) = response.into_parts();
+                let (body, freed, failure) = OnceBody::new(exchange, body, freed);
+                if let Some(live) = freed {
+                    ticket.revision().keep(live);
+                }
+                if let Some(failure) = failure
+                    && !head_only
+                {
+                    return Err(self.failed(failure, &ticket, record.instance));
+                }
+                let body = AnswerBody::once(body, ticket, &parts, head_only);
+                Ok(http::Response::from_parts(parts, body))
+            }
+        }
+    }
+
+    async fn answer_shared(
+        self: &Arc<Self>,
+        group: &Arc<shared::Group>,
+        call: Call,
+        ticket: body::Ticket,
+        deadline: Instant,
+        record: &mut CallRecord,
+    ) -> Answer {
+        let head_only = call.head_only;
+        let request = call.request.map(|body| http_body_util::BodyExt::boxed_unsync(body));
+        let pending = group.send(request, call.depth);
+        record.instance = pending.instance();
+        match pending.response(deadline).await {
+            Ok((parts, body)) => {
+                record.instance = body.instance();
+                record.cpu = body.cpu();
+                let body = AnswerBody::shared(body, ticket, &parts, head_only);
+                Ok(http::Response::from_parts(parts, body))
+            }
+            // Crashes are reported once, by the instance's own task.
+            Err(failure) => Err(Refused::Failed(failure)),
+        }
+    }
+
+    fn failed(&self, failure: Failure, ticket: &body::Ticket, instance: u64) -> Refused {
+        let failure = Arc::new(failure);
+        if failure.is_crash() {
+            let request_id = Some(ticket.request_id().to_string());
+            self.crashed(ticket.revision().number(), instance, request_id, failure.clone());
+        }
+        Refused::Failed(failure)
+    }
+
+    /// Tells the supervisor of a crash. Never waits: what it cannot take in is only counted.
+    pub(crate) fn crashed(
+        &self,
+        revision: u32,
+        instance: u64,
+        request_id: Option<String>,
+        failure: Arc<Failure>,
+    ) {
+        self.counters.crashed.fetch_add(1, Ordering::Relaxed);
+        let answered_since = self.counters.since_incident.swap(0, Ordering::Relaxed);
+        let incident = Incident { revision, instance, request_id, failure, answered_since };
+        if let Err(lost) = self.incidents.try_send(incident) {
+            tracing::debug!(service = %self.name, "incident not reported: {lost}");
+        }
+    }
+
+    /// Adds CPU time to the service's account.
+    pub(crate) fn charge(&self, cpu: Duration) {
+        let ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
+        self.counters.cpu_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,412 @@
+//! The body of an answer: it runs the guest that writes it, within its limits, and knows whether
+//! the client's leaving is an end or a cancellation.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+use wasmtime_wasi_http::Error as HttpError;
+
+use super::{Call, Revision, Service};
+use crate::instance::Failure;
+use crate::instance::once::{BodyEvent, OnceBody};
+use crate::instance::shared::{SharedBody, SharedBodyError};
+use crate::task;
+
+/// What a request in a service holds until it is over: its place, and whom to tell.
+pub(crate) struct Ticket {
+    service: Arc<Service>,
+    revision: Arc<Revision>,
+    request_id: Arc<str>,
+    /// The longest wait for the next piece of the answer.
+    patience: Duration,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Ticket {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        revision: Arc<Revision>,
+        place: OwnedSemaphorePermit,
+        call: &Call,
+        patience: Duration,
+    ) -> Ticket {
+        let request_id = call.request_id.clone();
+        Ticket { service, revision, request_id, patience, _place: place }
+    }
+
+    pub(crate) fn revision(&self) -> &Arc<Revision> {
+        &self.revision
+    }
+
+    pub(crate) fn request_id(&self) -> &Arc<str> {
+        &self.request_id
+    }
+
+    fn crashed(&self, failure: &Arc<Failure>, instance: u64) {
+        if failure.is_crash() {
+            let request_id = Some(self.request_id.to_string());
+            self.service.crashed(self.revision.number(), instance, request_id, failure.clone());
+        }
+    }
+}
+
+/// A deadline that costs a timer only once somebody has to wait.
+pub(crate) struct Alarm {
+    at: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    pub(crate) fn new(at: Instant) -> Alarm {
+        Alarm { at, sleep: None }
+    }
+
+    /// Ready when the time has come.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let at = self.at;
+        let sleep =
+            self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+        sleep.as_mut().poll(cx)
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.at = at;
+        if let Some(sleep) = &mut self.sleep {
+            sleep.as_mut().reset(at.into());
+        }
+    }
+}
+
+/// Why an answer's body ends before it is whole. The connection must not end it as if it were.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The guest failed.
+    #[error("the service failed while it was sending the body")]
+    Guest(#[source] Arc<Failure>),
+    /// The guest wrote more than `limits.response-body`.
+    #[error("the response body exceeds `limits.response-body` ({limit} bytes)")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// The guest's body contradicts its headers, or it ended it with an error.
+    #[error("the service's response body is not valid: {reason}")]
+    Invalid {
+        /// In wasmtime's words.
+        reason: String,
+    },
+}
+
+enum Source {
+    /// It was whole when the head was.
+    Whole(Option<Bytes>),
+    Once(Box<OnceBody>),
+    Shared(Box<SharedBody>),
+    /// Nothing will come: it has ended, or the guest has been let go.
+    Over,
+}
+
+/// The body of an answer.
+pub(crate) struct AnswerBody {
+    source: Source,
+    /// `None` if the guest is done and its place given back.
+    ticket: Option<Box<Ticket>>,
+    alarm: Alarm,
+    /// Runs while the guest is waited for; the time a client takes to read is not the guest's.
+    waiting: bool,
+    sent: u64,
+    /// What the guest declared, or 0 where the protocol allows no body.
+    declared: Option<u64>,
+    cpu: Duration,
+    instance: u64,
+    error: Option<BodyError>,
+}
+
+impl AnswerBody {
+    /// A body that belongs to no guest.
+    pub(crate) fn text(text: Bytes) -> AnswerBody {
+        AnswerBody::new(Source::Whole(Some(text)), None, None)
+    }
+
+    pub(crate) fn once(
+        mut body: OnceBody,
+        ticket: Ticket,
+        head: &http::response::Parts,
+        head_only: bool,
+    ) -> AnswerBody {
+        let declared = declared(head, head_only);
+        // The usual case: one piece, already here, the guest done.
+        if let Some(whole) = body.take_whole() {
+            let limit = ticket.revision.limits().response_body;
+            ticket.service.charge(body.cpu());
+            let error = (whole.len() as u64 > limit).then_some(BodyError::TooLarge { limit });
+            let mut answer = AnswerBody::new(Source::Whole(Some(whole)), None, declared);
+            answer.cpu = body.cpu();
+            answer.instance = body.instance();
+            answer.error = error;
+            return answer;
+        }
+        AnswerBody::new(Source::Once(Box::new(body)), Some(Box::new(ticket)), declared)
+    }
+
+    pub(crate) fn shared(
+        body: SharedBody,
+        ticket: Ticket,
+        head: &http::response::Parts,
+        head_only: bool,
+    ) -> AnswerBody {
+        let declared = declared(head, head_only);
+        AnswerBody::new(Source::Shared(Box::new(body)), Some(Box::new(ticket)), declared)
+    }
+
+    fn new(source: Source, ticket: Option<Box<Ticket>>, declared: Option<u64>) -> AnswerBody {
+        let patience = ticket.as_ref().map_or(Duration::ZERO, |ticket| ticket.patience);
+        AnswerBody {
+            source,
+            alarm: Alarm::new(Instant::now() + patience),
+            ticket,
+            waiting: false,
+            sent: 0,
+            declared,
+            cpu: Duration::ZERO,
+            instance: 0,
+            error: None,
+        }
+    }
+
+    /// Bytes handed to the connection so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// CPU time of the guest so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        match &self.source {
+            Source::Once(body) => body.cpu(),
+            Source::Shared(body) => body.cpu(),
+            Source::Whole(_) | Source::Over => self.cpu,
+        }
+    }
+
+    /// The instance that answered.
+    pub(crate) fn instance(&self) -> u64 {
+        match &self.source {
+            Source::Once(body) => body.instance(),
+            Source::Shared(body) => body.instance(),
+            Source::Whole(_) | Source::Over => self.instance,
+        }
+    }
+
+    /// Why it ended early, if it did.
+    pub(crate) fn error(&self) -> Option<&BodyError> {
+        self.error.as_ref()
+    }
+
+    /// Whether the client has got all that it will get.
+    pub(crate) fn is_whole(&self) -> bool {
+        match &self.source {
+            Source::Whole(left) => left.is_none() || self.declared == Some(0),
+            Source::Over => self.error.is_none(),
+            Source::Once(_) | Source::Shared(_) => {
+                self.declared.is_some_and(|declared| self.sent >= declared)
+            }
+        }
+    }
+
+    /// Makes the body end with an error instead of going on.
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.settle();
+        self.error = Some(error.clone());
+        Poll::Ready(Some(Err(error)))
+    }
+
+    /// The guest is done or let go: its account is closed and its place given back.
+    fn settle(&mut self) {
+        self.instance = self.instance();
+        self.cpu = self.cpu();
+        if let Some(ticket) = self.ticket.take() {
+            ticket.service.charge(self.cpu);
+        }
+        self.source = Source::Over;
+    }
+
+    fn poll_once(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Source::Once(body) = &mut self.source else { return Poll::Ready(None) };
+        let Poll::Ready((event, freed)) = body.poll_event(cx) else { return self.wait(cx) };
+        self.waiting = false;
+        if let (Some(live), Some(ticket)) = (freed, &self.ticket) {
+            ticket.revision.keep(live);
+        }
+        match event {
+            BodyEvent::Frame(frame) => self.pass(frame),
+            BodyEvent::Whole => {
+                self.let_go();
+                Poll::Ready(None)
+            }
+            BodyEvent::Failed(failure) => {
+                let (failure, instance) = (Arc::new(failure), self.instance());
+                if let Some(ticket) = &self.ticket {
+                    ticket.crashed(&failure, instance);
+                }
+                self.fail(BodyError::Guest(failure))
+            }
+            BodyEvent::Invalid(error) => self.fail(BodyError::Invalid { reason: reason(&error) }),
+        }
+    }
+
+    fn poll_shared(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Source::Shared(body) = &mut self.source else { return Poll::Ready(None) };
+        let Poll::Ready(polled) = body.poll_frame(cx) else { return self.wait(cx) };
+        self.waiting = false;
+        match polled {
+            Some(Ok(frame)) => self.pass(frame),
+            None => {
+                self.settle();
+                Poll::Ready(None)
+            }
+            // Reported by the instance's own task.
+            Some(Err(SharedBodyError::Failed(failure))) => self.fail(BodyError::Guest(failure)),
+            Some(Err(SharedBodyError::Invalid(error))) => {
+                self.fail(BodyError::Invalid { reason: reason(&error) })
+            }
+        }
+    }
+
+    /// The guest has nothing ready. It has until the alarm.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.waiting {
+            self.waiting = true;
+            let patience = self.ticket.as_ref().map_or(Duration::ZERO, |ticket| ticket.patience);
+            self.alarm.set(Instant::now() + patience);
+        }
+        ready!(self.alarm.poll(cx));
+        if let Source::Shared(body) = &self.source {
+            body.abandon();
+        }
+        self.fail(BodyError::Guest(Arc::new(Failure::Deadline)))
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(data) = frame.data_ref() {
+            self.sent += data.len() as u64;
+            let limit = self.ticket.as_ref().map(|ticket| ticket.revision.limits().response_body);
+            if let Some(limit) = limit
+                && self.sent > limit
+            {
+                return self.fail(BodyError::TooLarge { limit });
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// The client has all; a guest that still runs may finish what it does after its response.
+    fn let_go(&mut self) {
+        let source = std::mem::replace(&mut self.source, Source::Over);
+        let (Source::Once(body), Some(ticket)) = (source, self.ticket.take()) else { return };
+        self.instance = body.instance();
+        self.cpu = body.cpu();
+        if !body.is_running() {
+            ticket.service.charge(self.cpu);
+            return;
+        }
+        let instance = self.instance;
+        task::spawn(task::Kind::AfterResponse, async move {
+            let rest = body.into_rest();
+            match tokio::time::timeout(ticket.patience, rest).await {
+                Ok((Ok(()), Some(live))) => ticket.revision.keep(live),
+                Ok((Ok(()), None)) => {}
+                Ok((Err(failure), _)) => ticket.crashed(&Arc::new(failure), instance),
+                Err(_) => tracing::warn!(
+                    service = %ticket.service.name(),
+                    revision = ticket.revision.number(),
+                    request = %ticket.request_id,
+                    "the guest was still running when its deadline passed after the response; \
+                     its instance has been dropped"
+                ),
+            }
+        });
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let (Source::Whole(_), Some(error)) = (&self.source, &self.error) {
+            let error = error.clone();
+            self.source = Source::Over;
+            return Poll::Ready(Some(Err(error)));
+        }
+        match &mut self.source {
+            Source::Whole(whole) => match whole.take() {
+                Some(data) if !data.is_empty() => {
+                    self.sent = data.len() as u64;
+                    Poll::Ready(Some(Ok(Frame::data(data))))
+                }
+                _ => Poll::Ready(None),
+            },
+            Source::Once(_) => self.poll_once(cx),
+            Source::Shared(_) => self.poll_shared(cx),
+            Source::Over => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Whole(whole) => whole.as_ref().is_none_or(Bytes::is_empty),
+            Source::Over => true,
+            Source::Once(_) | Source::Shared(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(Some(data)) => SizeHint::with_exact(data.len() as u64),
+            Source::Whole(None) | Source::Over => SizeHint::with_exact(0),
+            Source::Once(_) | Source::Shared(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if self.is_whole() {
+            self.let_go();
+        } else if let Source::Shared(body) = &self.source {
+            body.abandon();
+        }
+        // Dropping what is left cancels the guest: its store goes with its call.
+        self.settle();
+    }
+}
+
+/// How many bytes the client will be sent, where the head settles it.
+fn declared(head: &http::response::Parts, head_only: bool) -> Option<u64> {
+    let bodiless = head.status == http::StatusCode::NO_CONTENT
+        || head.status == http::StatusCode::NOT_MODIFIED;
+    if head_only || bodiless {
+        return Some(0);
+    }
+    head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn reason(error: &HttpError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,145 @@
+//! A service's component with its settings: numbered, immutable, ready to be called.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Admission;
+use crate::engine::CoarseClock;
+use crate::instance::once::{self, Live};
+use crate::instance::pool::Pool;
+use crate::instance::{Failure, memory::ServiceMemory, meter::Meter, shared, worker};
+
+/// How a revision's component is run.
+pub enum Handler {
+    /// WASI 0.2: an instance serves one request at a time.
+    Once {
+        /// The code.
+        code: Arc<once::Code>,
+        /// Its idle instances.
+        pool: Pool,
+    },
+    /// WASI 0.3: an instance serves several requests at once.
+    Shared(Arc<shared::Group>),
+    /// A program that runs in the background and serves no requests.
+    Worker(Arc<worker::Code>),
+}
+
+/// What each request on a revision is held to.
+#[derive(Clone, Debug)]
+pub struct RequestLimits {
+    /// The longest a client waits for the response's head, and then for each next piece of it.
+    pub deadline: Duration,
+    /// Bytes of a request body.
+    pub request_body: u64,
+    /// Bytes of a response body.
+    pub response_body: u64,
+}
+
+/// See the module.
+pub struct Revision {
+    pub(crate) number: u32,
+    pub(crate) handler: Handler,
+    pub(crate) limits: RequestLimits,
+    pub(crate) admission: Admission,
+    pub(crate) memory: Arc<ServiceMemory>,
+    pub(crate) clock: CoarseClock,
+}
+
+impl Revision {
+    /// Its number, counted from 1 within the service.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// How it runs.
+    pub(crate) fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    /// What requests are held to.
+    pub fn limits(&self) -> &RequestLimits {
+        &self.limits
+    }
+
+    /// Its room.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Bytes that its instances hold in memories and tables.
+    pub fn memory_held(&self) -> u64 {
+        self.memory.held()
+    }
+
+    /// Instances kept ready for the next request, or shared by several.
+    pub fn instances_kept(&self) -> usize {
+        match &self.handler {
+            Handler::Once { pool, .. } => pool.idle(),
+            Handler::Shared(group) => group.instances(),
+            Handler::Worker(_) => 0,
+        }
+    }
+
+    /// Keeps an instance for another request, if its policy says so.
+    pub(crate) fn keep(&self, live: Live) {
+        if let Handler::Once { pool, .. } = &self.handler {
+            pool.put(live, self.clock.now_ms());
+        }
+    }
+
+    /// Makes instances up to the warm minimum and drops those idle for too long. Called by the
+    /// supervisor, a few times a second.
+    ///
+    /// # Errors
+    /// What an instantiation failed with.
+    pub(crate) async fn tend(&self) -> Result<(), Failure> {
+        match &self.handler {
+            Handler::Once { code, pool } => {
+                pool.sweep(self.clock.now_ms());
+                for _ in 0..pool.missing() {
+                    let meter = Meter::new(code.mould.limits.cpu);
+                    pool.put(charged(&meter, Live::make(code, meter.clone())).await?, self.clock.now_ms());
+                }
+                Ok(())
+            }
+            Handler::Shared(group) => {
+                group.tend();
+                Ok(())
+            }
+            Handler::Worker(_) => Ok(()),
+        }
+    }
+
+    /// Proves that the component can be instantiated, and keeps the instance if that is of use.
+    pub(crate) async fn try_instance(&self, patience: Duration) -> Result<(), Failure> {
+        let Handler::Once { code, .. } = &self.handler else { return self.tend().await };
+        let meter = Meter::new(code.mould.limits.cpu);
+        let made = charged(&meter, Live::make(code, meter.clone()));
+        let live = tokio::time::timeout(patience, made).await.map_err(|_| Failure::Deadline)??;
+        self.keep(live);
+        Ok(())
+    }
+
+    /// Lets nobody in any more and drops idle instances; requests inside go on.
+    pub(crate) fn retire(&self) {
+        self.admission.close();
+        match &self.handler {
+            Handler::Once { pool, .. } => pool.clear(),
+            Handler::Shared(group) => group.retire(),
+            Handler::Worker(_) => {}
+        }
+    }
+
+    /// Ends what is still running on shared instances; the others end with their connections.
+    pub(crate) fn cut(&self) {
+        if let Handler::Shared(group) = &self.handler {
+            group.cut();
+        }
+    }
+}
+
+/// Runs guest code that belongs to no request, charged to `meter`.
+async fn charged<F: Future>(meter: &Meter, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| meter.charge(|| future.as_mut().poll(cx))).await
+}

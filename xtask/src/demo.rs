@@ -1,0 +1,169 @@
+//! Shows Skep: builds everything, runs the shop, and says when and where it can be visited.
+//!
+//! xtask ends by becoming `skep run`, so that Ctrl-C, SIGTERM and the exit code are the host's
+//! own. A second xtask, started just before, waits for the shop's first answer and prints it.
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::parent_id;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use crate::Result;
+use crate::guests::{self, toolchain};
+use crate::run::{cargo, replace_with, root, run, say, target_dir};
+
+/// The hidden command of the xtask that waits for the shop.
+pub(crate) const ANNOUNCE: &str = "announce-demo";
+
+/// Where the shop listens unless told otherwise: as its manifest says.
+const DEFAULT: &str = "127.0.0.1:8080";
+
+/// A first start compiles the components; slow machines take a while.
+const PATIENCE: Duration = Duration::from_secs(180);
+const POLL: Duration = Duration::from_millis(100);
+
+pub(crate) fn demo(args: &[String]) -> Result {
+    let wanted = match args {
+        [] => None,
+        [flag, address] if flag == "--listen" => Some(address.clone()),
+        _ => return Err("usage: cargo xtask demo [--listen ADDR]".to_string()),
+    };
+    let shop = root().join("examples/shop");
+    guests::build_example(&toolchain::prepare()?, &shop)?;
+    let host = ["build", "--release", "--package", "skep"];
+    run(
+        "building the host (several minutes the first time)",
+        cargo().args(host),
+    )?;
+
+    let address = address_to_use(wanted.as_deref())?.to_string();
+    let this = env::current_exe().map_err(|error| format!("finding xtask itself: {error}"))?;
+    Command::new(this)
+        .args([ANNOUNCE, &address, &std::process::id().to_string()])
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("starting the announcer: {error}"))?;
+    say("starting the shop; Ctrl-C stops it");
+    let mut skep = Command::new(target_dir().join("release/skep"));
+    skep.arg("run")
+        .arg(shop.join("skep.toml"))
+        .args(["--listen", &address]);
+    Err(replace_with(skep.current_dir(root())))
+}
+
+/// Waits until the shop answers, then prints where. Gives up when the host is gone.
+pub(crate) fn announce(args: &[String]) -> Result {
+    let [address, host] = args else {
+        return Err(format!("usage: {ANNOUNCE} ADDR HOST-PID"));
+    };
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|error| format!("{address}: {error}"))?;
+    let start = Instant::now();
+    while !answers(address) {
+        if parent_id().to_string() != *host {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(format!(
+                "the shop did not answer within {PATIENCE:?}; see its log above"
+            ));
+        }
+        thread::sleep(POLL);
+    }
+    print!(
+        "ready http://{address}\n\n\
+         The shop:          http://{address}/\n\
+         One product:       http://{address}/product/heather-honey\n\
+         A new account:     http://{address}/register\n\
+         The catalog, JSON: http://{address}/api/catalog/products\n\
+         Then change a service in examples/shop and run this again; Ctrl-C stops the shop.\n"
+    );
+    std::io::stdout()
+        .flush()
+        .map_err(|error| format!("writing to stdout: {error}"))
+}
+
+/// The address itself, with a port chosen where it asks for any; another one than the default
+/// where that is taken.
+fn address_to_use(wanted: Option<&str>) -> Result<SocketAddr> {
+    let text = wanted.unwrap_or(DEFAULT);
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not HOST:PORT with an IP address"))?;
+    // Bound for a moment only: the host binds it again at once.
+    match TcpListener::bind(address) {
+        Ok(listener) => listener
+            .local_addr()
+            .map_err(|error| format!("asking for a port: {error}")),
+        Err(error) if wanted.is_some() => Err(format!("cannot listen on {address}: {error}")),
+        Err(error) => {
+            say(&format!(
+                "{address} is not free ({error}); choosing another port"
+            ));
+            let any = SocketAddr::new(address.ip(), 0);
+            let listener = TcpListener::bind(any)
+                .map_err(|error| format!("cannot listen on {any}: {error}"))?;
+            listener
+                .local_addr()
+                .map_err(|error| format!("asking for a port: {error}"))
+        }
+    }
+}
+
+/// Whether the home page comes with status 200.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(&head == b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_was_asked_for_is_used_or_refused() {
+        let chosen = address_to_use(Some("127.0.0.1:0")).unwrap();
+        assert_ne!(chosen.port(), 0);
+
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        assert!(
+            address_to_use(Some(&address))
+                .unwrap_err()
+                .contains("cannot listen")
+        );
+        assert!(address_to_use(Some("nowhere")).is_err());
+    }
+
+    #[test]
+    fn only_a_home_page_counts_as_an_answer() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 503 No\r\n\r\n", false),
+            ("", false),
+        ] {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = server.local_addr().unwrap();
+            let serving = thread::spawn(move || {
+                let (mut stream, _) = server.accept().unwrap();
+                let mut request = [0; 512];
+                let _ = stream.read(&mut request).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            });
+            assert_eq!(answers(address), expected, "{answer:?}");
+            serving.join().unwrap();
+        }
+    }
+}

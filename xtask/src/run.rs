@@ -1,0 +1,75 @@
+//! Running other programs: each step is announced on stderr before it starts and, if it fails,
+//! named with the command line that can be repeated by hand.
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Result;
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Where cargo puts what it builds for the host.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Cargo in the workspace's root, with the toolchain that runs xtask.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+pub(crate) fn say(message: &str) {
+    eprintln!("xtask: {message}");
+}
+
+/// Runs a step to its end, with its output shown.
+pub(crate) fn run(what: &str, command: &mut Command) -> Result {
+    say(what);
+    let status = command.stdin(Stdio::null()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{what} failed ({status})\n  {}", line(command))),
+        Err(error) => Err(format!(
+            "{what} failed: cannot start {}: {error}",
+            line(command)
+        )),
+    }
+}
+
+/// What a command prints, or nothing if it cannot run or fails.
+pub(crate) fn output(command: &mut Command) -> Option<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_string())
+}
+
+/// Becomes `command`: signals and exit code are then its own. Returns only an error.
+pub(crate) fn replace_with(command: &mut Command) -> String {
+    let error = command.exec();
+    format!("cannot start {}: {error}", line(command))
+}
+
+/// Whether a program of this name is on the PATH.
+pub(crate) fn installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
