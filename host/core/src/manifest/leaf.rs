@@ -62,10 +62,12 @@ fn parse<T: FromStr<Err: Display>>(
     match text.parse() {
         Ok(parsed) => Some(parsed),
         Err(error) => {
-            let mut mistake = Mistake::new(code, value.span(), error.to_string())
-                .label(format!("value of `{}`", reader.key()));
-            mistake.help = remedy(code, text);
-            reader.note(mistake);
+            let message = error.to_string();
+            let label = format!("value of `{}`", reader.key());
+            reader.note(Mistake::new(code, value.span(), message).label(label));
+            if let Some(help) = remedy(code, text) {
+                reader.help(help);
+            }
             None
         }
     }
@@ -170,10 +172,11 @@ parsed!(Method, "bad-method", "a method such as \"GET\"", {
     "type": "string", "enum": METHODS
 });
 parsed!(DurationRange, "bad-duration", "a range such as \"100ms..30s\"", {
-    "type": "string", "examples": ["100ms..30s"]
+    "title": "range of durations", "type": "string", "examples": ["100ms..30s"]
 });
 
 schema!(ByteSize, {
+    "title": "size",
     "type": ["string", "integer"], "minimum": 0,
     "pattern": "^[0-9]+ ?([KMGT]i?B|kB|B)?$", "examples": ["64MiB"]
 });
@@ -201,6 +204,7 @@ impl FromStr for Time {
 }
 
 schema!(Time, {
+    "title": "duration",
     "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$", "examples": ["500ms", "5s"]
 });
 

@@ -150,7 +150,7 @@ impl Reader {
     /// Adds what to write instead to the mistake that was noted last.
     pub(super) fn help(&mut self, help: String) {
         if let Some(last) = self.mistakes.last_mut() {
-            last.help = Some(help);
+            *last = last.clone().help(help);
         }
     }
 

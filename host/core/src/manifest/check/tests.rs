@@ -3,13 +3,14 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::size::ByteSize;
 
 /// Each mistake as `LINE:COLUMN code «text» message — label (help)`.
 fn render(text: &str, mistakes: &[Mistake]) -> String {
     let mut lines = String::new();
     for mistake in mistakes {
         let span = mistake.span.clone();
-        let line = line_of(text, span.start);
+        let line = Lines::new(text).of(span.start);
         let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
         let column = text[start..span.start].chars().count() + 1;
         lines += &format!(
@@ -712,7 +713,7 @@ fn grants_of_a_service() {
 
 #[test]
 fn routes_and_links() {
-    let rows: [(&str, Expect); 16] = [
+    let rows: [(&str, Expect); 17] = [
         (
             "[[route]]\npath = \"/a\"",
             expect![[r#"
@@ -800,6 +801,12 @@ fn routes_and_links() {
             "#]],
         ),
         (
+            "service.cart.routes = [\"/{*all}\"]\n[[route]]\npath = \"/{*rest}\"\nservice = \"cart\"\nhost = \"a.b\"\n[[route]]\npath = \"/{*rest}\"\nservice = \"cart\"\nmethods = [\"PUT\"]",
+            expect![[r#"
+                8:1 route-conflict «[[route]]» this route and the one of service `cart` in line 3 both serve PUT of `/{*rest}` — serves the same as `/{*all}` (change path, host or methods of one of them, or remove it)
+            "#]],
+        ),
+        (
             "service.cart.routes = \"/\"",
             expect![[r#"
                 3:23 wrong-type «"/"» `routes` must be a list, each item a path such as "/cart/{id}", not a string — is a string (write routes = [ … ])
@@ -832,6 +839,38 @@ fn an_enormous_manifest_is_refused_unread() {
     let mistakes = Manifest::parse(&text).unwrap_err();
     assert_eq!(mistakes.len(), MISTAKES_MAX + 1);
     assert_eq!(mistakes[MISTAKES_MAX].code, "too-many");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "slow")]
+fn a_large_manifest_is_read_in_good_time() {
+    use std::fmt::Write as _;
+    let mut shapes = vec!["name = \"a\"\n".to_owned(); 5];
+    for n in 0..9_000 {
+        let [good, conflicts, unknown, dead, keys] = &mut shapes[..] else {
+            unreachable!("five shapes")
+        };
+        let _ = writeln!(
+            good,
+            "[service.s{n}]\ncomponent = \"c\"\nroutes = [\"/{n}\"]"
+        );
+        let _ = writeln!(conflicts, "[[route]]\npath = \"/\"\nservice = \"a\"");
+        let _ = writeln!(unknown, "[[route]]\npath = \"/{n}\"\nservice = \"x{n}\"");
+        let _ = writeln!(
+            dead,
+            "[service.s{n}]\ncomponent = \"c\"\nlinks.\"a:b/c\" = \"t{n}\""
+        );
+        let _ = writeln!(keys, "service.s{n}.grants.config.c = {{ envy = 1 }}");
+    }
+    for (index, text) in shapes.iter().enumerate() {
+        let started = std::time::Instant::now();
+        assert_eq!(Manifest::parse(text).is_ok(), index == 0);
+        let took = started.elapsed();
+        assert!(
+            took < Duration::from_secs(10),
+            "shape {index} took {took:?}"
+        );
+    }
 }
 
 /// Whatever is changed in a good manifest, reading it ends well and every mistake has a place.
