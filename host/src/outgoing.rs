@@ -10,11 +10,13 @@
 //! Nothing here follows redirects: a guest that does sends a new request, checked from the start.
 
 mod connect;
+mod connection;
 mod destination;
 mod download;
 mod exchange;
 mod fault;
 mod headers;
+mod limits;
 mod pool;
 mod resolve;
 mod scope;
@@ -23,7 +25,6 @@ mod upload;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -35,94 +36,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use self::connect::{Connection, Connector};
+use self::connect::Connector;
+use self::connection::Connection;
 use self::destination::{Destination, Host};
 use self::download::Download;
 use self::exchange::Exchange;
+use self::limits::{LONGEST, Timeouts};
 use self::pool::Pool;
 use self::upload::{Upload, UploadWatch};
 
 pub use self::headers::{DEPTH_HEADER, MAX_DEPTH, depth};
+pub use self::limits::{OutgoingLimits, OutgoingPolicy};
 pub use self::resolve::{Resolve, Resolving, SystemResolver};
 pub use self::scope::OutgoingScope;
 pub use skep_core::grant::Origin;
-
-/// What one service may reach, and how much of it at a time.
-#[derive(Clone, Debug)]
-pub struct OutgoingPolicy {
-    /// The service's name, for the log alone.
-    pub service: Arc<str>,
-    /// The origins of the service's `grants.http`. None: every request is refused.
-    pub origins: Vec<Origin>,
-    /// Bounds on time, sizes and numbers.
-    pub limits: OutgoingLimits,
-}
-
-/// Bounds on one service's outgoing requests. A guest's own time-outs may only be shorter.
-#[derive(Clone, Debug)]
-pub struct OutgoingLimits {
-    /// From the request to a usable connection: waiting for a slot, DNS, TCP and TLS together.
-    pub connect_timeout: Duration,
-    /// From the end of the request to the head of the response.
-    pub first_byte_timeout: Duration,
-    /// The longest pause of the other side: between two pieces of the response while the guest
-    /// wants one, or between two pieces of the request body that it takes.
-    pub between_bytes_timeout: Duration,
-    /// Bytes of a response's head, and of its trailers. No smaller than 8 KiB on HTTP/1.
-    pub response_headers: usize,
-    /// Bytes of one request body.
-    pub request_body: u64,
-    /// Bytes of one response body.
-    pub response_body: u64,
-    /// Requests in flight, from sending to the end of the response body.
-    pub concurrency: usize,
-    /// Requests that wait for one in flight to end; more are refused at once.
-    pub queue: usize,
-    /// Connections kept open for the next request, over all origins together.
-    pub idle_connections: usize,
-    /// How long such a connection is kept.
-    pub idle_timeout: Duration,
-}
-
-impl OutgoingLimits {
-    /// Three SYN retransmissions fit; a guest's caller has seldom more patience.
-    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-    /// What most API gateways allow; the call's own deadline is usually shorter.
-    pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
-    /// A peer silent for this long in the middle of a message has gone.
-    pub const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(30);
-    /// Four times what common servers send at most; held in memory per response.
-    pub const RESPONSE_HEADERS: usize = 32 * 1024;
-    /// Bodies stream and cost no memory; this bounds the traffic that one request can cause.
-    pub const REQUEST_BODY: u64 = 64 * 1024 * 1024;
-    /// As for requests, and roomy enough for downloads of data files.
-    pub const RESPONSE_BODY: u64 = 256 * 1024 * 1024;
-    /// Each may hold a socket: a quarter of the usual 1,024 descriptors at most.
-    pub const CONCURRENCY: usize = 256;
-    /// One more round of requests in flight.
-    pub const QUEUE: usize = 256;
-    /// Enough for a steady load; each costs a descriptor and some 20 KiB with TLS.
-    pub const IDLE_CONNECTIONS: usize = 32;
-    /// Below the 60 to 75 s after which common servers close, so that we seldom meet a dead one.
-    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
-}
-
-impl Default for OutgoingLimits {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Self::CONNECT_TIMEOUT,
-            first_byte_timeout: Self::FIRST_BYTE_TIMEOUT,
-            between_bytes_timeout: Self::BETWEEN_BYTES_TIMEOUT,
-            response_headers: Self::RESPONSE_HEADERS,
-            request_body: Self::REQUEST_BODY,
-            response_body: Self::RESPONSE_BODY,
-            concurrency: Self::CONCURRENCY,
-            queue: Self::QUEUE,
-            idle_connections: Self::IDLE_CONNECTIONS,
-            idle_timeout: Self::IDLE_TIMEOUT,
-        }
-    }
-}
 
 /// Tells how the sending of the request body ended. Dropped before that, it cuts the exchange.
 pub type Sending = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -200,31 +127,6 @@ impl OutgoingClient {
     ) -> Sent {
         let inner = Arc::clone(&self.inner);
         Box::new(async move { inner.send(request, options, scope, depth).await })
-    }
-}
-
-/// The time-outs of one request: the policy's, or the guest's where they are shorter.
-#[derive(Clone, Copy)]
-struct Timeouts {
-    connect: Duration,
-    first_byte: Duration,
-    between_bytes: Duration,
-}
-
-/// No time-out is longer, so that no sum with a point in time overflows.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-impl Timeouts {
-    fn new(limits: &OutgoingLimits, options: Option<RequestOptions>) -> Self {
-        let options = options.unwrap_or_default();
-        let shorter = |own: Duration, guest: Option<Duration>| {
-            guest.map_or(own, |guest| guest.min(own)).min(LONGEST)
-        };
-        Self {
-            connect: shorter(limits.connect_timeout, options.connect_timeout),
-            first_byte: shorter(limits.first_byte_timeout, options.first_byte_timeout),
-            between_bytes: shorter(limits.between_bytes_timeout, options.between_bytes_timeout),
-        }
     }
 }
 

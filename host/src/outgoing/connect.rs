@@ -7,25 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::Either;
 use futures::stream::FuturesUnordered;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{http1, http2};
 use hyper_rustls::ConfigBuilderExt;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::Error;
 
+use super::connection::{Connection, Tied, tie};
 use super::destination::{Destination, Host};
 use super::resolve::Resolve;
-use super::upload::Upload;
 use super::{OutgoingLimits, fault};
 use crate::task;
 
@@ -191,11 +188,7 @@ impl Connector {
                 tracing::debug!(%error, "an outgoing connection ended");
             }
         });
-        Ok(Connection {
-            destination: destination.clone(),
-            sender: Sender::Http1(sender),
-            tie,
-        })
+        Ok(Connection::http1(destination.clone(), sender, tie))
     }
 
     async fn http2(
@@ -213,11 +206,7 @@ impl Connector {
                 tracing::debug!(%error, "an outgoing connection ended");
             }
         });
-        Ok(Connection {
-            destination: destination.clone(),
-            sender: Sender::Http2(sender),
-            tie,
-        })
+        Ok(Connection::http2(destination.clone(), sender, tie))
     }
 }
 
@@ -296,110 +285,3 @@ async fn dial(addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// A connection ready for requests: one at a time over HTTP/1, many over HTTP/2.
-pub(super) struct Connection {
-    destination: Destination,
-    sender: Sender,
-    tie: Arc<Tie>,
-}
-
-enum Sender {
-    Http1(http1::SendRequest<Upload>),
-    Http2(http2::SendRequest<Upload>),
-}
-
-/// Keeps a connection's tasks running; they end at once with its last holder. Just letting go of a
-/// sender would leave a connection whose peer has stopped reading open for ever.
-struct Tie {
-    _alive: watch::Sender<()>,
-}
-
-/// Spawns a connection's tasks.
-#[derive(Clone)]
-struct Tied {
-    alive: watch::Receiver<()>,
-}
-
-fn tie() -> (Arc<Tie>, Tied) {
-    let (sender, receiver) = watch::channel(());
-    (Arc::new(Tie { _alive: sender }), Tied { alive: receiver })
-}
-
-impl Tied {
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let mut alive = self.alive.clone();
-        task::spawn(task::Kind::Connection, async move {
-            tokio::select! {
-                biased;
-                _ = alive.changed() => {}
-                () = work => {}
-            }
-        });
-    }
-}
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tied {
-    fn execute(&self, work: F) {
-        self.spawn(work);
-    }
-}
-
-impl Connection {
-    pub(super) fn destination(&self) -> &Destination {
-        &self.destination
-    }
-
-    /// Whether several requests use it at a time.
-    pub(super) fn is_shared(&self) -> bool {
-        matches!(self.sender, Sender::Http2(_))
-    }
-
-    /// Another handle to a connection that can be shared.
-    pub(super) fn share(&self) -> Option<Self> {
-        match &self.sender {
-            Sender::Http1(_) => None,
-            Sender::Http2(sender) => Some(Self {
-                destination: self.destination.clone(),
-                sender: Sender::Http2(sender.clone()),
-                tie: Arc::clone(&self.tie),
-            }),
-        }
-    }
-
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.tie, &other.tie)
-    }
-
-    /// Whether anybody but the asker has a handle to it.
-    pub(super) fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.tie) > 1
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        match &self.sender {
-            Sender::Http1(sender) => sender.is_closed(),
-            Sender::Http2(sender) => sender.is_closed(),
-        }
-    }
-
-    /// Waits until the connection takes a request.
-    pub(super) async fn ready(&mut self) -> hyper::Result<()> {
-        match &mut self.sender {
-            Sender::Http1(sender) => sender.ready().await,
-            Sender::Http2(sender) => sender.ready().await,
-        }
-    }
-
-    /// Sends a request; gives it back with the error if nothing of it was sent.
-    pub(super) fn try_send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
-    {
-        match &mut self.sender {
-            Sender::Http1(sender) => Either::Left(sender.try_send_request(request)),
-            Sender::Http2(sender) => Either::Right(sender.try_send_request(request)),
-        }
-    }
-}

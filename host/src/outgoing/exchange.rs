@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use wasmtime_wasi_http::Error;
 
-use super::connect::Connection;
+use super::connection::Connection;
+use super::limits::Timeouts;
 use super::pool::Pool;
 use super::upload::{Stage, UploadWatch};
-use super::{Sending, Slot, Timeouts};
+use super::{Sending, Slot};
 
 pub(super) struct Exchange {
     watch: Arc<UploadWatch>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::connect::Connection;
+use super::connection::Connection;
 use super::destination::Destination;
 use crate::task;
 

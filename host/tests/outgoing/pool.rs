@@ -49,6 +49,24 @@ async fn a_body_with_a_request_leaves_the_connection_usable() {
 }
 
 #[tokio::test]
+async fn a_body_promised_to_be_empty_leaves_the_connection_usable() {
+    let peer = Peer::saying(HELLO).await;
+    let client = client(&[&peer.origin()]);
+    for _ in 0..3 {
+        let (_writer, body) = written();
+        let mut request = request("POST", &peer.at("127.0.0.1", "/"), body);
+        let length = "0".parse().unwrap();
+        request.headers_mut().insert("content-length", length);
+        let (response, sending) = send(&client, request).await.unwrap();
+        soon("the end of sending", Box::into_pin(sending))
+            .await
+            .unwrap();
+        assert_eq!(body_text(response).await, "hello");
+    }
+    assert_eq!(peer.accepted(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_before_the_end_of_the_request_still_gives_the_connection_back() {
     let peer = Peer::new(|mut stream| async move {
         while !read_head(&mut stream).await.is_empty() {
