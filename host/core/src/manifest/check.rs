@@ -161,7 +161,7 @@ impl Checker<'_> {
         let memory = self.size_between(
             &file.memory,
             "memory",
-            limits::MEMORY_MIN..=ByteSize::bytes(u64::MAX),
+            limits::MEMORY_MIN..=limits::MEMORY_TOTAL_MAX,
         );
         let instances = self.count_between(&file.instances, "instances", 1..=instances::MAX_MAX);
         let threads = self.count_between(&file.threads, "threads", 1..=limits::THREADS_MAX);
@@ -382,6 +382,12 @@ impl Checker<'_> {
 
     fn note(&mut self, mistake: Mistake) {
         self.mistakes.push(mistake);
+    }
+
+    /// True if something in this place is a mistake already.
+    fn noted_within(&self, span: &Range<usize>) -> bool {
+        let within = |inner: &Range<usize>| span.start <= inner.start && inner.end <= span.end;
+        self.mistakes.iter().any(|mistake| within(&mistake.span))
     }
 
     /// What stands at a key that cannot be left out.

@@ -111,6 +111,7 @@ fn remedy(code: &str, text: &str) -> Option<String> {
             let origin = format!("{scheme}://{host}");
             origin.parse::<Origin>().ok().and_then(|_| write(&origin))
         }
+        "bad-host" if text == "*" => Some("leave `host` out to serve any host".to_owned()),
         "bad-host" => {
             let host = text.split_once("://").map_or(text, |(_, rest)| rest);
             let host = host.split(['/', '?', '#']).next()?.rsplit('@').next()?;
@@ -349,7 +350,13 @@ impl<T: Read> Read for Vec<Spanned<T>> {
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         let DeValue::Array(items) = value.get_ref() else {
             let expects = format!("a list, each item {}", T::EXPECTS);
-            return reader.wrong_type(value, &expects);
+            let help = match value.get_ref() {
+                DeValue::Table(_) => format!("write [[{}]]", reader.key()),
+                _ => format!("write {} = [ … ]", reader.key()),
+            };
+            reader.wrong_type::<()>(value, &expects);
+            reader.help(help);
+            return None;
         };
         let read = |item: &Value<'_>| Some(Spanned::new(T::read(item, reader)?, item.span()));
         Some(items.iter().filter_map(read).collect())

@@ -182,3 +182,6 @@ fn toml_value(value: &Value) -> String {
         value => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

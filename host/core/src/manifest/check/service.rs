@@ -278,7 +278,7 @@ impl Checker<'_> {
         let memory = self
             .size_between(&file.memory, "memory", range)
             .map_or(limits::MEMORY, |memory| memory.value);
-        let all = limits::MEMORY_MIN..=ByteSize::bytes(u64::MAX);
+        let all = limits::MEMORY_MIN..=limits::MEMORY_TOTAL_MAX;
         let total = self.size_between(&file.memory_total, "memory-total", all);
         let bad_memory = matches!(file.memory, Some(Entry::Bad));
         if let Some(total) = total.as_ref().filter(|total| total.value < memory)
@@ -493,6 +493,8 @@ impl Checker<'_> {
                     (Some(Entry::Good(env)), None) => Some(ConfigValue::Env(env.value.clone())),
                     (None, Some(Entry::Good(file))) => Some(ConfigValue::File(file.value.clone())),
                     (Some(Entry::Bad), None) | (None, Some(Entry::Bad)) => None,
+                    // The mistake is in an unknown key.
+                    (None, None) if self.noted_within(&value.span) => None,
                     (None, None) | (Some(_), Some(_)) => {
                         let message = format!("`{}` needs one source", name.value);
                         self.note(
