@@ -386,6 +386,11 @@ fn the_world_prints_as_wit() {
     let wit = artifact.wit(false).unwrap();
     assert!(wit.contains("export shop:catalog/products@1.0.0;"), "{wit}");
     assert!(wit.contains("find: func();"), "{wit}");
+    // Valid, but nothing that WIT could say; the decoder panics on it.
+    let odd = assemble(r#"(component (type $f (func)) (export "f" (type $f)))"#);
+    let artifact = Artifact::from_bytes("x", odd).unwrap();
+    artifact.validate().unwrap();
+    assert!(artifact.wit(false).is_err());
     let clock = r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance (export "now" (func (result u64))))))"#;
     let artifact = Artifact::from_bytes("x", assemble(clock)).unwrap();
     assert!(!artifact.wit(false).unwrap().contains("now"));

@@ -1,6 +1,8 @@
 //! Prints a component's world as WIT, for people.
 
+use std::cell::Cell;
 use std::panic::catch_unwind;
+use std::sync::Once;
 
 use wit_component::{DecodedWasm, WitPrinter};
 
@@ -8,10 +10,31 @@ use wit_component::{DecodedWasm, WitPrinter};
 const STANDARD: &str = "wasi";
 
 pub(super) fn print(bytes: &[u8], all: bool) -> Result<String, String> {
-    // The decoder is written for what WIT tools make, and a component may be anything: a net, so
-    // that an assertion in there costs the text and not the host. What it catches is a bug to report.
-    catch_unwind(|| decode_and_print(bytes, all))
-        .unwrap_or_else(|_| Err("the component's types cannot be said in WIT".to_owned()))
+    // The decoder asserts that a component is one that WIT tools make, and a valid component may be
+    // another: the net turns that into an answer.
+    quietly(|| catch_unwind(|| decode_and_print(bytes, all)))
+        .unwrap_or_else(|_| Err("it has types that WIT has no words for".to_owned()))
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the panic hook from reporting, on this thread, what `work` catches itself.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                report(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = work();
+    QUIET.set(false);
+    done
 }
 
 fn decode_and_print(bytes: &[u8], all: bool) -> Result<String, String> {
