@@ -1,0 +1,13 @@
+//! The host from outside: the real binary, real components, real sockets. Each test says in its
+//! name what Skep promises; each starts a host of its own and waits for what must become true.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and its tasks end with its runtime"
+)]
+
+mod fixture;
+
+mod bodies;
+mod serving;
