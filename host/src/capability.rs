@@ -8,9 +8,11 @@
 mod environment;
 mod hooks;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use skep_core::grant::ConfigValue;
+use skep_core::manifest::{Service, Spanned};
 use wasmtime::Engine;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -20,13 +22,18 @@ use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiView as _};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
-use wasmtime_wasi_http::{ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _,
+};
 
 pub use self::environment::GrantError;
+pub(crate) use self::environment::{directories, value};
 pub(crate) use self::hooks::Hooks;
 use crate::instance::GuestState;
-use crate::log::guest::{GuestLog, Stream};
-use crate::outgoing::OutgoingClient;
+use crate::deploy::Source;
+use crate::log::Sink;
+use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
+use crate::outgoing::{DEPTH_HEADER, OutgoingClient, OutgoingLimits, OutgoingPolicy};
 
 /// Everything one revision was granted, shared by its instances.
 pub struct Granted {
@@ -62,6 +69,64 @@ impl Granted {
         *wasi.filesystem() = self.filesystem.clone();
         wasi
     }
+}
+
+/// Reads and opens all that a service is granted.
+///
+/// # Errors
+/// If this machine lacks something that the manifest names.
+pub(crate) fn grant(
+    service: &Service,
+    source: &Source,
+    name: Arc<str>,
+    revision: u32,
+    sink: Sink,
+) -> Result<Arc<Granted>, GrantError> {
+    let grants = &service.grants;
+    let limits = &service.limits;
+    let values = |table: &str, values: &BTreeMap<String, Spanned<ConfigValue>>| {
+        let one = |(key, spanned): (&String, &Spanned<ConfigValue>)| {
+            let what = format!("grants.{table}.{key} of `{name}`");
+            Ok((key.clone(), value(&what, &spanned.value, source)?))
+        };
+        values.iter().map(one).collect::<Result<Vec<_>, GrantError>>()
+    };
+    let log_limits = GuestLogLimits {
+        bytes_per_second: limits.log_rate.as_u64(),
+        burst: limits.log_rate.as_u64(),
+        line: limits.log_line.as_usize(),
+    };
+    let arguments = std::iter::once(name.to_string())
+        .chain(grants.args.iter().map(|argument| argument.value.clone()));
+    Ok(Arc::new(Granted {
+        environment: values("environment", &grants.environment)?,
+        config: values("config", &grants.config)?.into_iter().collect(),
+        arguments: arguments.collect(),
+        filesystem: directories(&grants.directories, source)?,
+        outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone())),
+        log: GuestLog::new(sink, name, revision, log_limits),
+        forbidden_headers: Arc::new(|header| {
+            DEFAULT_FORBIDDEN_HEADERS.contains(header) || *header == DEPTH_HEADER
+        }),
+        random_bytes: RANDOM_BYTES,
+    }))
+}
+
+fn outgoing(service: &Service, name: Arc<str>) -> OutgoingClient {
+    let limits = &service.limits.outgoing;
+    OutgoingClient::new(OutgoingPolicy {
+        service: name,
+        origins: service.grants.http.iter().map(|origin| origin.value.clone()).collect(),
+        limits: OutgoingLimits {
+            connect_timeout: limits.connect_timeout,
+            first_byte_timeout: limits.first_byte_timeout,
+            between_bytes_timeout: limits.between_bytes_timeout,
+            response_headers: limits.headers.as_usize(),
+            concurrency: limits.concurrency as usize,
+            idle_connections: limits.idle as usize,
+            ..OutgoingLimits::default()
+        },
+    })
 }
 
 /// The optional interfaces that a service's linker has.

@@ -29,6 +29,8 @@ use crate::capability::{Granted, Hooks};
 pub struct InstanceLimits {
     /// Bytes of linear memories and tables of one instance.
     pub memory: u64,
+    /// Elements of one table.
+    pub table_elements: usize,
     /// CPU time of one call.
     pub cpu: Duration,
     /// Entries of the resource table: streams, bodies, fields, pollables…
@@ -62,7 +64,11 @@ impl Mould {
             table,
             wasi: None,
             http,
-            memory: InstanceMemory::new(self.memory.clone(), self.limits.memory),
+            memory: InstanceMemory::new(
+                self.memory.clone(),
+                self.limits.memory,
+                self.limits.table_elements,
+            ),
             instance,
         };
         let mut store = Store::new(&self.engine, state);

@@ -3,7 +3,15 @@
 //! A request walks `listener` → `gateway` → `service` → `instance`; a deploy walks `deploy` →
 //! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
 
+pub mod listener;
+
+pub mod gateway;
+
+pub mod service;
+
 pub mod instance;
+
+pub mod deploy;
 
 pub mod artifact;
 

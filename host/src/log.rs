@@ -17,6 +17,8 @@ pub mod events;
 pub mod guest;
 mod line;
 pub mod sink;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use std::io::IsTerminal;

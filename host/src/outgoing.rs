@@ -9,14 +9,12 @@
 //!
 //! Nothing here follows redirects: a guest that does sends a new request, checked from the start.
 
-mod address;
 mod connect;
 mod destination;
 mod download;
 mod exchange;
 mod fault;
 mod headers;
-mod origin;
 mod pool;
 mod resolve;
 mod scope;
@@ -28,9 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
+use skep_core::grant::address::is_public;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
@@ -43,9 +43,9 @@ use self::pool::Pool;
 use self::upload::{Upload, UploadWatch};
 
 pub use self::headers::{DEPTH_HEADER, MAX_DEPTH, depth};
-pub use self::origin::{Origin, OriginError};
 pub use self::resolve::{Resolve, Resolving, SystemResolver};
 pub use self::scope::OutgoingScope;
+pub use skep_core::grant::Origin;
 
 /// What one service may reach, and how much of it at a time.
 #[derive(Clone, Debug)]
@@ -166,7 +166,7 @@ impl OutgoingClient {
         let admitted = limits.concurrency.saturating_add(limits.queue);
         let inner = Inner {
             connector: Connector::new(limits, resolver, tls),
-            pool: Pool::new(limits.idle_connections, limits.idle_timeout),
+            pool: Pool::new(limits.idle_connections, limits.idle_timeout.min(LONGEST)),
             slots: Arc::new(Semaphore::new(
                 limits.concurrency.min(Semaphore::MAX_PERMITS),
             )),
@@ -211,10 +211,15 @@ struct Timeouts {
     between_bytes: Duration,
 }
 
+/// No time-out is longer, so that no sum with a point in time overflows.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Timeouts {
     fn new(limits: &OutgoingLimits, options: Option<RequestOptions>) -> Self {
         let options = options.unwrap_or_default();
-        let shorter = |own: Duration, guest: Option<Duration>| guest.map_or(own, |g| g.min(own));
+        let shorter = |own: Duration, guest: Option<Duration>| {
+            guest.map_or(own, |guest| guest.min(own)).min(LONGEST)
+        };
         Self {
             connect: shorter(limits.connect_timeout, options.connect_timeout),
             first_byte: shorter(limits.first_byte_timeout, options.first_byte_timeout),
@@ -265,7 +270,7 @@ impl Inner {
     /// Whether a connection for `destination` may go to `ip`: to a public address always, to
     /// another only where a grant names that very address, or names localhost for loopback.
     fn allows(&self, destination: &Destination, ip: IpAddr) -> bool {
-        if address::is_public(ip) {
+        if is_public(ip) {
             return true;
         }
         let mut private = self.policy.origins.iter().filter(|o| o.names_private());
@@ -336,7 +341,7 @@ impl Inner {
         let mut slot = Some(slot);
         loop {
             let kept = self.kept(destination, deadline).await;
-            let reused = kept.is_some();
+            let spare = kept.as_ref().map(|_| Spare::of(&request, &watch));
             let mut connection = match kept {
                 Some(connection) => connection,
                 None => self.connect(destination, deadline).await?,
@@ -360,15 +365,14 @@ impl Inner {
                 Ok(response) => return Ok((guard, response)),
                 Err(failure) => failure,
             };
-            // The peer closed a kept connection before it took anything: nothing was sent, so
-            // another connection may. A new connection gets no second try.
-            match failure.take_message() {
-                Some(unsent) if reused => {
+            let unsent = failure.take_message();
+            let error = failure.into_error();
+            match spare.and_then(|spare| spare.again(unsent, &error)) {
+                Some(again) => {
                     slot = guard.dissolve();
-                    request = unsent;
+                    request = again;
                 }
-                _ => {
-                    let error = failure.into_error();
+                None => {
                     let limit = self.policy.limits.response_headers;
                     return Err(watch
                         .take_failure()
@@ -435,4 +439,34 @@ impl Inner {
 struct Slot {
     _flight: OwnedSemaphorePermit,
     _admission: OwnedSemaphorePermit,
+}
+
+/// What a second try takes when a kept connection turns out to be dead. A new connection gets none.
+struct Spare {
+    /// A copy of a request that may be sent twice: safe by its method, and without a body.
+    copy: Option<Request<Upload>>,
+}
+
+impl Spare {
+    fn of(request: &Request<Upload>, watch: &Arc<UploadWatch>) -> Self {
+        let repeatable = request.method().is_safe() && request.body().is_end_stream();
+        let copy = repeatable.then(|| {
+            let mut copy = Request::new(Upload::none(watch));
+            *copy.method_mut() = request.method().clone();
+            *copy.uri_mut() = request.uri().clone();
+            *copy.headers_mut() = request.headers().clone();
+            copy
+        });
+        Self { copy }
+    }
+
+    /// The request for another connection: the unsent one, or, where the peer closed while we
+    /// sent, a copy of one that does no harm twice. Peers close idle connections when they like.
+    fn again(
+        self,
+        unsent: Option<Request<Upload>>,
+        error: &hyper::Error,
+    ) -> Option<Request<Upload>> {
+        unsent.or_else(|| self.copy.filter(|_| fault::is_close(error)))
+    }
 }

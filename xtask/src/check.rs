@@ -1,4 +1,5 @@
 //! Everything that a change must pass: formatting, lints, licences and bans, and the tests.
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Result;
@@ -41,32 +42,48 @@ pub(crate) fn check() -> Result {
 }
 
 fn formatting() -> Result {
-    let format = |folder: &std::path::Path| {
+    for folder in all_workspaces()? {
         let mut command = cargo();
         command
-            .current_dir(folder)
+            .current_dir(&folder)
             .args(["fmt", "--all", "--check"]);
         run(
             &format!("checking the formatting of {}", folder.display()),
             &mut command,
-        )
-    };
-    format(&root())?;
-    guests::workspaces()?
-        .iter()
-        .try_for_each(|folder| format(folder))
+        )?;
+    }
+    Ok(())
+}
+
+fn all_workspaces() -> Result<Vec<PathBuf>> {
+    let mut folders = vec![root()];
+    folders.append(&mut guests::workspaces()?);
+    Ok(folders)
 }
 
 fn licences() -> Result {
     if !installed("cargo-deny") {
-        say("cargo-deny is not installed: bans, licences and sources are NOT checked");
+        say("cargo-deny is not installed: licences, bans and sources are NOT checked");
         return Ok(());
     }
-    let deny = ["--workspace", "check", "bans", "licenses", "sources"];
-    run(
-        "checking bans, licences and sources",
-        Command::new("cargo-deny").current_dir(root()).args(deny),
-    )
+    for folder in all_workspaces()? {
+        let mut deny = Command::new("cargo-deny");
+        deny.arg("--manifest-path").arg(folder.join("Cargo.toml"));
+        deny.arg("--config").arg(root().join("deny.toml"));
+        deny.args([
+            "--locked",
+            "--workspace",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ]);
+        run(
+            &format!("checking the licences of {}", folder.display()),
+            &mut deny,
+        )?;
+    }
+    Ok(())
 }
 
 fn unit_tests() -> Result {
@@ -74,15 +91,28 @@ fn unit_tests() -> Result {
 }
 
 fn all_tests() -> Result {
-    // nextest does not run documentation's examples.
-    if installed("cargo-nextest") {
+    // The examples' services keep their logic apart from WASI: it is tested on this machine.
+    for example in guests::examples()? {
+        let mut command = cargo();
+        command
+            .current_dir(&example)
+            .env_remove("CARGO_TARGET_DIR")
+            .args(["test", "--locked"]);
         run(
-            "testing the examples in the documentation",
-            cargo().args(["test", "--release", "--workspace", "--doc"]),
+            &format!("unit tests of {}", example.display()),
+            &mut command,
         )?;
     }
-    // Last, so that the totals are what the reader sees.
-    runner("all tests", &["--workspace"])
+    // nextest does not run the examples in the documentation.
+    if installed("cargo-nextest") {
+        let doc = ["test", "--release", "--workspace", "--doc"];
+        run(
+            "testing the examples in the documentation",
+            cargo().args(doc),
+        )?;
+    }
+    // Last, so that these totals are what the reader sees.
+    runner("all tests of the host", &["--workspace"])
 }
 
 fn runner(what: &str, selection: &[&str]) -> Result {

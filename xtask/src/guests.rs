@@ -85,7 +85,8 @@ fn fixtures(toolchain: &Toolchain) -> Result {
     Ok(())
 }
 
-fn examples() -> Result<Vec<PathBuf>> {
+/// Every application in `examples/`.
+pub(crate) fn examples() -> Result<Vec<PathBuf>> {
     let folders = subfolders(&root().join("examples"))?;
     Ok(folders
         .into_iter()

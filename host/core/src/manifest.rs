@@ -22,6 +22,7 @@ pub use crate::spanned::Spanned;
 
 mod check;
 mod file;
+mod leaf;
 mod mistake;
 pub mod network;
 mod read;

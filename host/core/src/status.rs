@@ -26,7 +26,6 @@ pub struct ServiceStatus {
     pub revision: u32,
     /// The component's sha-256, in hexadecimal.
     pub digest: String,
-    #[serde(flatten)]
     pub phase: Phase,
     /// Instances that exist now.
     pub instances: u32,
@@ -85,9 +84,9 @@ mod tests {
             restarts: 5,
         };
         let json = serde_json::to_value(&row).unwrap();
-        assert_eq!(json["phase"], "parked");
-        assert_eq!(json["since"], 1500);
-        assert_eq!(json["cause"]["kind"], "trap");
+        assert_eq!(json["phase"]["name"], "parked");
+        assert_eq!(json["phase"]["since"], 1500);
+        assert_eq!(json["phase"]["cause"]["kind"], "trap");
         assert_eq!(serde_json::from_value::<ServiceStatus>(json).unwrap(), row);
         assert_eq!(row.cause(), Some("unreachable executed"));
     }

@@ -33,8 +33,10 @@ pub struct Description {
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Exports `wasi:http/incoming-handler@0.2.x`.
+    #[serde(rename = "http-0.2")]
     HttpHandler02,
     /// Exports `wasi:http/handler@0.3.x`.
+    #[serde(rename = "http-0.3")]
     HttpHandler03,
     /// Exports `wasi:cli/run@0.2.x`: started once, runs until it returns.
     Worker,

@@ -20,8 +20,8 @@ pub enum Fault {
     /// Nothing at that path.
     #[error("there is no such file")]
     Missing,
-    /// The nearest name in the same directory.
-    #[error("there is no such file; `{similar}` is there")]
+    /// Nothing at that path, but something with nearly that name.
+    #[error("there is no such file")]
     MissingButSimilar {
         /// A file name in the same directory that differs by little.
         similar: String,

@@ -146,7 +146,7 @@ impl Looks {
             Looks::Html
         } else if start.starts_with("package ") || start.starts_with("interface ") {
             Looks::Wit
-        } else if start.starts_with('{') || start.starts_with('[') {
+        } else if start.starts_with('{') {
             Looks::Json
         } else {
             Looks::Text

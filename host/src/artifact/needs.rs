@@ -65,8 +65,8 @@ enum Releases {
     Exactly(&'static str),
 }
 
-/// What the host implements of the 0.2 and 0.3 lines: a component built against a later one runs,
-/// unless it uses a function that was added since.
+/// What the host implements of the 0.2 and 0.3 lines: a component built against a later one runs
+/// unless it uses a function that was added since, which linking tells.
 const NEWEST_02: u64 = 12;
 const NEWEST_03: u64 = 0;
 
@@ -88,19 +88,19 @@ const fn row(interface: &'static str, releases: Releases, need: Need, note: &'st
 
 const HTTP: Need = Need::Required {
     grant: "http",
-    example: r#"grants = { http = ["https://api.example.com"] }"#,
+    example: r#"grants.http = ["https://api.example.com"]"#,
 };
 const CONFIG: Need = Need::Required {
     grant: "config",
-    example: r#"grants = { config = { greeting = "hello" } }"#,
+    example: r#"grants.config = { greeting = "hello" }"#,
 };
 const DIRECTORIES: Need = Need::Optional {
     grant: "directories",
-    example: r#"grants = { directories = [{ host = "data", guest = "/data", mode = "read-only" }] }"#,
+    example: r#"grants.directories = [{ host = "data", guest = "/data", mode = "read-only" }]"#,
 };
 const ENVIRONMENT: Need = Need::Optional {
     grant: "environment",
-    example: r#"grants = { environment = { LOG_LEVEL = "info" } }"#,
+    example: r#"grants.environment = { LOG_LEVEL = "info" }"#,
 };
 
 const NO_DIRECTORY: &str = "no directory is there unless granted";
@@ -222,10 +222,7 @@ fn noted(row: &Row, version: Option<&str>) -> String {
     if patch <= Some(newest) {
         return row.note.to_owned();
     }
-    let newer = format!(
-        "newer than Skep's {}: functions added since are missing",
-        row.releases.newest()
-    );
+    let newer = format!("newer than Skep's {}", row.releases.newest());
     if row.note.is_empty() {
         newer
     } else {

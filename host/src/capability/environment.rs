@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use skep_core::grant::{ConfigValue, DirectoryGrant, DirectoryMode};
+use skep_core::manifest::Spanned;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{FsPerms, WasiCtx};
+
+use crate::deploy::{Source, resolve};
 
 /// A grant that this machine cannot fulfil.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +45,21 @@ pub enum GrantError {
 /// A value's file may have this many bytes: it is configuration, not data.
 const VALUE_BYTES: u64 = 64 << 10;
 
+/// The value of a variable that a manifest grants. `what` names the grant in errors.
+pub(crate) fn value(
+    what: &str,
+    value: &ConfigValue,
+    source: &Source,
+) -> Result<String, GrantError> {
+    match value {
+        ConfigValue::Literal(text) => Ok(text.clone()),
+        ConfigValue::Env(variable) => value_from_variable(what, variable),
+        ConfigValue::File(path) => value_from_file(what, &resolve(source, path)),
+    }
+}
+
 /// The value in a file, without the line end that editors leave.
-pub(crate) fn value_from_file(what: &str, path: &Path) -> Result<String, GrantError> {
+fn value_from_file(what: &str, path: &Path) -> Result<String, GrantError> {
     let error = |source| GrantError::File { what: what.to_owned(), path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(error)?.len();
     if size > VALUE_BYTES {
@@ -56,7 +73,7 @@ pub(crate) fn value_from_file(what: &str, path: &Path) -> Result<String, GrantEr
 }
 
 /// The value of a variable of the host's environment.
-pub(crate) fn value_from_variable(what: &str, variable: &str) -> Result<String, GrantError> {
+fn value_from_variable(what: &str, variable: &str) -> Result<String, GrantError> {
     std::env::var(variable).map_err(|_| GrantError::Variable {
         what: what.to_owned(),
         variable: variable.to_owned(),
@@ -64,15 +81,21 @@ pub(crate) fn value_from_variable(what: &str, variable: &str) -> Result<String, 
 }
 
 /// Opens the granted directories, once per revision: instances share the handles.
-pub(crate) fn open_directories<'a>(
-    directories: impl IntoIterator<Item = (&'a Path, &'a str, bool)>,
+pub(crate) fn directories(
+    directories: &[Spanned<DirectoryGrant>],
+    source: &Source,
 ) -> Result<WasiFilesystemCtx, GrantError> {
     let mut builder = WasiCtx::builder();
-    for (host, guest, writable) in directories {
-        let permissions = if writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+    for directory in directories {
+        let grant = &directory.value;
+        let host = resolve(source, &grant.host);
+        let permissions = match grant.mode {
+            DirectoryMode::ReadOnly => FsPerms::ReadOnly,
+            DirectoryMode::ReadWrite => FsPerms::ReadWrite,
+        };
         builder
-            .preopened_dir(host, guest, permissions)
-            .map_err(|source| GrantError::Directory { path: host.to_owned(), source })?;
+            .preopened_dir(&host, &grant.guest, permissions)
+            .map_err(|source| GrantError::Directory { path: host.clone(), source })?;
     }
     Ok(builder.build().filesystem().clone())
 }

@@ -144,7 +144,7 @@ fn print(
     print_exports(&description.exports, out)?;
     let examples = examples(grants);
     if !examples.is_empty() {
-        writeln!(out, "\nin skep.toml")?;
+        writeln!(out, "\nin skep.toml, under its [service.NAME]")?;
         for (example, required) in examples {
             let why = if required {
                 "needed"
@@ -191,13 +191,16 @@ fn verdict(description: &Description, grants: &[GrantNeeded], refusal: Option<&s
 
 fn print_sizes(description: &Description, out: &mut impl Write) -> io::Result<()> {
     let sizes = &description.sizes;
-    let component = human(sizes.component_bytes);
+    let bytes = counted(sizes.component_bytes, "byte");
+    let component = match human(sizes.component_bytes) {
+        rounded if rounded == bytes => bytes,
+        rounded => format!("{rounded} ({bytes})"),
+    };
     let modules = counted(u64::from(sizes.core_modules), "core module");
     let functions = counted(u64::from(sizes.functions), "function");
     writeln!(
         out,
-        "size       {component} ({} bytes), {modules} with {functions}",
-        sizes.component_bytes
+        "size       {component}, {modules} with {functions}"
     )?;
     writeln!(
         out,

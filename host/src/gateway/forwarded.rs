@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
-use ipnet::IpNet;
+use skep_core::manifest::Network;
 use parking_lot::Mutex;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,11 +32,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(address: SocketAddr, secure: bool, proxies: &[IpNet]) -> Peer {
+    pub(crate) fn new(address: SocketAddr, secure: bool, proxies: &[Network]) -> Peer {
         // A dual-stack socket shows IPv4 clients as mapped addresses; nobody wants to see those.
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let ip = address.ip();
-        let trusted = proxies.iter().any(|net| net.contains(&ip));
+        let trusted = proxies.iter().any(|net| net.contains(ip));
         let for_ = ascii(&ip.to_string());
         Peer { address, secure, trusted, for_, last: Mutex::default() }
     }
@@ -51,7 +51,7 @@ impl Peer {
         &self,
         headers: &mut HeaderMap,
         host: &HeaderValue,
-        proxies: &[IpNet],
+        proxies: &[Network],
     ) -> IpAddr {
         if self.trusted {
             return self.extend(headers, host, proxies);
@@ -67,7 +67,7 @@ impl Peer {
     }
 
     /// The peer is a trusted proxy: what it says stays, and it is added to the list.
-    fn extend(&self, headers: &mut HeaderMap, host: &HeaderValue, proxies: &[IpNet]) -> IpAddr {
+    fn extend(&self, headers: &mut HeaderMap, host: &HeaderValue, proxies: &[Network]) -> IpAddr {
         let chain: Vec<IpAddr> = headers
             .get_all(&FOR)
             .iter()
@@ -76,7 +76,7 @@ impl Peer {
             .filter_map(|entry| address(entry.trim()))
             .collect();
         // From the right: the last one that no trusted proxy vouches to be another proxy.
-        let stranger = chain.iter().rev().find(|ip| !proxies.iter().any(|net| net.contains(*ip)));
+        let stranger = chain.iter().rev().find(|ip| !proxies.iter().any(|net| net.contains(**ip)));
         let client = stranger.or(chain.first()).copied().unwrap_or(self.address.ip());
         headers.append(FOR, self.for_.clone());
         headers.append(FORWARDED, self.forwarded(host));
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn stamp(peer: &str, proxies: &[&str], sent: &[(&'static str, &str)]) -> (HeaderMap, IpAddr) {
-        let proxies: Vec<IpNet> = proxies.iter().map(|net| net.parse().unwrap()).collect();
+        let proxies: Vec<Network> = proxies.iter().map(|net| net.parse().unwrap()).collect();
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(*name, HeaderValue::from_str(value).unwrap());

@@ -42,15 +42,17 @@ impl ServiceMemory {
 pub struct InstanceMemory {
     service: Arc<ServiceMemory>,
     limit: u64,
+    table_elements: usize,
     held: u64,
     /// A growth was refused; tells a later out-of-memory trap apart from a guest's own mistake.
     refused: bool,
 }
 
 impl InstanceMemory {
-    /// An instance that may hold `limit` bytes, out of what `service` has left.
-    pub fn new(service: Arc<ServiceMemory>, limit: u64) -> InstanceMemory {
-        InstanceMemory { service, limit, held: 0, refused: false }
+    /// An instance that may hold `limit` bytes, out of what `service` has left, and tables of
+    /// `table_elements` each.
+    pub fn new(service: Arc<ServiceMemory>, limit: u64, table_elements: usize) -> InstanceMemory {
+        InstanceMemory { service, limit, table_elements, held: 0, refused: false }
     }
 
     /// Bytes this instance holds.
@@ -102,6 +104,10 @@ impl ResourceLimiter for InstanceMemory {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
+        if desired > self.table_elements {
+            self.refused = true;
+            return Ok(false);
+        }
         Ok(self.grow((desired.saturating_sub(current) as u64).saturating_mul(TABLE_ELEMENT)))
     }
 }
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn an_instance_is_held_to_its_own_limit() {
         let service = ServiceMemory::new(100 * PAGE as u64);
-        let mut one = InstanceMemory::new(service, 2 * PAGE as u64);
+        let mut one = InstanceMemory::new(service, 2 * PAGE as u64, 1 << 20);
         assert!(one.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(!one.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
         assert!(one.refused());
@@ -124,8 +130,8 @@ mod tests {
     #[test]
     fn all_instances_share_the_limit_of_their_service_and_give_back() {
         let service = ServiceMemory::new(3 * PAGE as u64);
-        let mut one = InstanceMemory::new(service.clone(), 2 * PAGE as u64);
-        let mut two = InstanceMemory::new(service.clone(), 2 * PAGE as u64);
+        let mut one = InstanceMemory::new(service.clone(), 2 * PAGE as u64, 1 << 20);
+        let mut two = InstanceMemory::new(service.clone(), 2 * PAGE as u64, 1 << 20);
         assert!(one.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(!two.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(two.memory_growing(0, PAGE, None).unwrap());
@@ -139,7 +145,7 @@ mod tests {
     #[test]
     fn tables_count_by_the_element() {
         let service = ServiceMemory::new(1024);
-        let mut one = InstanceMemory::new(service, 1024);
+        let mut one = InstanceMemory::new(service, 1024, 1 << 20);
         assert!(one.table_growing(0, 128, None).unwrap());
         assert!(!one.table_growing(128, 129, None).unwrap());
     }
@@ -147,7 +153,7 @@ mod tests {
     #[test]
     fn growth_beyond_the_guests_own_maximum_is_not_counted() {
         let service = ServiceMemory::new(1 << 30);
-        let mut one = InstanceMemory::new(service.clone(), 1 << 30);
+        let mut one = InstanceMemory::new(service.clone(), 1 << 30, 1 << 20);
         assert!(!one.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
         assert_eq!(service.held(), 0);
     }

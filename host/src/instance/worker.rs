@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use wasmtime::component::Accessor;
+use wasmtime::component::{Accessor, InstancePre};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::{p2, p3};
 
@@ -19,6 +19,17 @@ pub(crate) enum CommandPre {
     V02(p2::bindings::CommandPre<GuestState>),
     /// `wasi:cli/run@0.3`
     V03(p3::bindings::CommandPre<GuestState>),
+}
+
+impl CommandPre {
+    /// # Errors
+    /// If the component is no program.
+    pub(crate) fn new(pre: InstancePre<GuestState>) -> wasmtime::Result<CommandPre> {
+        match p3::bindings::CommandPre::new(pre.clone()) {
+            Ok(command) => Ok(CommandPre::V03(command)),
+            Err(_) => Ok(CommandPre::V02(p2::bindings::CommandPre::new(pre)?)),
+        }
+    }
 }
 
 /// The compiled and linked code of a revision, with the mould of its instances.

@@ -164,15 +164,26 @@ impl FromStr for EventFilter {
         let error = || EventFilterError {
             text: text.to_owned(),
         };
-        if let Ok(level) = text.parse::<LevelFilter>() {
+        if let Some(level) = level(text) {
             return Ok(EventFilter::at(level));
         }
         // A bare word that is no level would be taken for the name of a crate.
-        let mut parts = text.split(',');
-        if parts.any(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err()) {
+        if text
+            .split(',')
+            .any(|part| !part.contains('=') && level(part).is_none())
+        {
             return Err(error());
         }
         text.parse().map(EventFilter).map_err(|_| error())
+    }
+}
+
+/// tracing takes nothing at all for `error`, and numbers for levels; nobody means that.
+fn level(text: &str) -> Option<LevelFilter> {
+    if text.is_empty() || text.bytes().any(|byte| byte.is_ascii_digit()) {
+        None
+    } else {
+        text.parse().ok()
     }
 }
 

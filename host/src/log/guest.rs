@@ -6,7 +6,7 @@
 //! [`GuestLogLimits::bytes_per_second`] shared by all its instances, and what exceeds it is
 //! counted and reported once per second. Nothing is allocated for an instance that never writes.
 //!
-//! A line without an end is shown when the instance ends, or after a pause ([`PARTIAL_PAUSE`]).
+//! A line without an end is shown when the instance ends, or after a pause (`PARTIAL_PAUSE`).
 //!
 //! Lock order: a line's partial text, then the meter or the list of watched lines, then the sink.
 

@@ -61,11 +61,22 @@ pub(super) fn of_response(error: &hyper::Error, header_limit: usize) -> Error {
 pub(super) fn of_body(error: &hyper::Error, header_limit: usize) -> Error {
     if error.is_parse_too_large() {
         Error::HttpResponseTrailerSectionSize(u32::try_from(header_limit).ok())
-    } else if error.is_incomplete_message() {
+    } else if error.is_incomplete_message()
+        || io_cause(error).is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
+    {
         Error::HttpResponseIncomplete
     } else {
         of_connection(error)
     }
+}
+
+/// Whether the peer closed the connection instead of answering.
+pub(super) fn is_close(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || matches!(of_connection(error), Error::ConnectionTerminated)
+}
+
+fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
+    error.source()?.downcast_ref()
 }
 
 fn of_connection(error: &hyper::Error) -> Error {
@@ -73,7 +84,7 @@ fn of_connection(error: &hyper::Error) -> Error {
         Error::HttpResponseTimeout
     } else if error.is_canceled() || error.is_closed() {
         Error::ConnectionTerminated
-    } else if let Some(io) = error.source().and_then(|e| e.downcast_ref::<io::Error>()) {
+    } else if let Some(io) = io_cause(error) {
         of_io(io)
     } else {
         Error::HttpProtocolError

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Empty};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -87,6 +88,19 @@ impl Upload {
         (upload, watch)
     }
 
+    /// The empty body of a request that is tried once more under the same watch.
+    pub(super) fn none(watch: &Arc<UploadWatch>) -> Self {
+        let empty = Empty::new().map_err(|never| match never {});
+        Self {
+            body: empty.boxed_unsync(),
+            watch: Arc::clone(watch),
+            guest: None,
+            left: 0,
+            limit: 0,
+            owed: None,
+        }
+    }
+
     fn guest_is_gone(&self) -> bool {
         self.guest.as_ref().is_some_and(|life| life.is_over())
     }
@@ -98,7 +112,11 @@ impl Upload {
             .left
             .checked_sub(length)
             .ok_or(Error::HttpRequestBodySize(Some(self.limit)))?;
-        self.owed = self.owed.map(|owed| owed.saturating_sub(length));
+        if let Some(owed) = &mut self.owed {
+            *owed = owed
+                .checked_sub(length)
+                .ok_or(Error::HttpRequestBodySize(None))?;
+        }
         if self.owed == Some(0) || frame.is_trailers() || self.is_end_stream() {
             self.watch.sent();
         } else {
@@ -136,6 +154,9 @@ impl Body for Upload {
                     return Poll::Pending;
                 }
                 Poll::Ready(_) if gone => return self.fail(Error::ConnectionTerminated),
+                Poll::Ready(None) if self.owed.is_some_and(|owed| owed > 0) => {
+                    return self.fail(Error::HttpRequestBodySize(None));
+                }
                 Poll::Ready(None) => {
                     self.watch.sent();
                     return Poll::Ready(None);
@@ -267,7 +288,7 @@ impl UploadWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::{BodyExt, Empty, Full, StreamBody};
+    use http_body_util::{Full, StreamBody};
 
     fn body(pieces: Vec<Result<Frame<Bytes>, Error>>) -> WasiBody {
         StreamBody::new(futures::stream::iter(pieces)).boxed_unsync()
@@ -305,6 +326,17 @@ mod tests {
         // hyper drops a body here without asking for its end.
         drop(upload);
         assert!(watch.outcome().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_than_promised_fails() {
+        for promised in [2, 4] {
+            let (mut upload, watch) =
+                Upload::new(body(vec![piece("abc")]), Some(promised), 10, None);
+            while let Some(Ok(_)) = upload.frame().await {}
+            let cause = watch.outcome().await.unwrap_err();
+            assert!(matches!(cause, Error::HttpRequestBodySize(None)));
+        }
     }
 
     #[tokio::test]

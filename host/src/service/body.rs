@@ -132,22 +132,7 @@ pub(crate) struct AnswerBody {
 impl AnswerBody {
     /// A body that belongs to no guest.
     pub(crate) fn text(text: Bytes) -> AnswerBody {
-        AnswerBody::over(Source::Whole(Some(text)), None)
-    }
-
-    fn over(source: Source, ticket: Option<Box<Ticket>>) -> AnswerBody {
-        let patience = ticket.as_ref().map_or(Duration::ZERO, |ticket| ticket.patience);
-        AnswerBody {
-            source,
-            alarm: Alarm::new(Instant::now() + patience),
-            ticket,
-            waiting: false,
-            sent: 0,
-            declared: None,
-            cpu: Duration::ZERO,
-            instance: 0,
-            error: None,
-        }
+        AnswerBody::new(Source::Whole(Some(text)), None, None)
     }
 
     pub(crate) fn once(
@@ -156,22 +141,19 @@ impl AnswerBody {
         head: &http::response::Parts,
         head_only: bool,
     ) -> AnswerBody {
-        let (cpu, instance) = (body.cpu(), body.instance());
+        let declared = declared(head, head_only);
         // The usual case: one piece, already here, the guest done.
-        if let Some(whole) = body.take_whole()
-            && whole.len() as u64 <= ticket.revision.limits().response_body
-        {
-            ticket.service.charge(cpu);
-            let declared = declared(head, head_only);
-            let source = Source::Whole(Some(whole));
-            return AnswerBody { cpu, instance, declared, ..AnswerBody::over(source, None) };
+        if let Some(whole) = body.take_whole() {
+            let limit = ticket.revision.limits().response_body;
+            ticket.service.charge(body.cpu());
+            let error = (whole.len() as u64 > limit).then_some(BodyError::TooLarge { limit });
+            let mut answer = AnswerBody::new(Source::Whole(Some(whole)), None, declared);
+            answer.cpu = body.cpu();
+            answer.instance = body.instance();
+            answer.error = error;
+            return answer;
         }
-        AnswerBody {
-            declared: declared(head, head_only),
-            cpu,
-            instance,
-            ..AnswerBody::over(Source::Once(Box::new(body)), Some(Box::new(ticket)))
-        }
+        AnswerBody::new(Source::Once(Box::new(body)), Some(Box::new(ticket)), declared)
     }
 
     pub(crate) fn shared(
@@ -180,11 +162,22 @@ impl AnswerBody {
         head: &http::response::Parts,
         head_only: bool,
     ) -> AnswerBody {
+        let declared = declared(head, head_only);
+        AnswerBody::new(Source::Shared(Box::new(body)), Some(Box::new(ticket)), declared)
+    }
+
+    fn new(source: Source, ticket: Option<Box<Ticket>>, declared: Option<u64>) -> AnswerBody {
+        let patience = ticket.as_ref().map_or(Duration::ZERO, |ticket| ticket.patience);
         AnswerBody {
-            declared: declared(head, head_only),
-            cpu: body.cpu(),
-            instance: body.instance(),
-            ..AnswerBody::over(Source::Shared(Box::new(body)), Some(Box::new(ticket)))
+            source,
+            alarm: Alarm::new(Instant::now() + patience),
+            ticket,
+            waiting: false,
+            sent: 0,
+            declared,
+            cpu: Duration::ZERO,
+            instance: 0,
+            error: None,
         }
     }
 
@@ -205,8 +198,9 @@ impl AnswerBody {
     /// The instance that answered.
     pub(crate) fn instance(&self) -> u64 {
         match &self.source {
-            Source::Once(body) if self.instance == 0 => body.instance(),
-            _ => self.instance,
+            Source::Once(body) => body.instance(),
+            Source::Shared(body) => body.instance(),
+            Source::Whole(_) | Source::Over => self.instance,
         }
     }
 
@@ -322,7 +316,7 @@ impl AnswerBody {
     fn let_go(&mut self) {
         let source = std::mem::replace(&mut self.source, Source::Over);
         let (Source::Once(body), Some(ticket)) = (source, self.ticket.take()) else { return };
-        self.instance = body.instance().max(self.instance);
+        self.instance = body.instance();
         self.cpu = body.cpu();
         if !body.is_running() {
             ticket.service.charge(self.cpu);
@@ -355,6 +349,11 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let (Source::Whole(_), Some(error)) = (&self.source, &self.error) {
+            let error = error.clone();
+            self.source = Source::Over;
+            return Poll::Ready(Some(Err(error)));
+        }
         match &mut self.source {
             Source::Whole(whole) => match whole.take() {
                 Some(data) if !data.is_empty() => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Where a service stands. Times are since the origin that the host chose; in JSON they are whole
 /// milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "phase", rename_all = "kebab-case")]
+#[serde(tag = "name", rename_all = "kebab-case")]
 pub enum Phase {
     /// An instance is being made and asked for its health; or a worker is being started.
     Starting {

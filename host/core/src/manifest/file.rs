@@ -1,1 +1,485 @@
-//! Follows.
+//! The raw shape of `skep.toml`: every key once, with its type, its default and its documentation.
+//!
+//! From here come the reading, the set of known keys, the JSON Schema and `docs/manifest.md`; the
+//! comments on the keys below are what users read.
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use toml::de::DeValue;
+
+use super::leaf::{Listen, Map, OneOrMany, Time};
+use super::network::Network;
+use super::read::{Read, Reader, Table, Value, table};
+use crate::duration::{DurationRange, show};
+use crate::grant::{DirectoryMode, Origin};
+use crate::name::{AppName, ServiceName};
+use crate::restart::RestartWhen;
+use crate::route::method::Method;
+use crate::route::{HostPattern, PathPattern};
+use crate::size::ByteSize;
+use crate::spanned::Spanned;
+use crate::{health, instances, limits, restart};
+
+/// Where a key is known, for people who wrote it into another table.
+pub(super) fn home_of(key: &str) -> Option<String> {
+    let tables: [(&str, &[&str]); 12] = [
+        ("[http]", HttpFile::KEYS),
+        ("http.limits", HttpLimitsFile::KEYS),
+        ("[host]", HostFile::KEYS),
+        ("[service.NAME]", ServiceFile::KEYS),
+        ("the service's limits", ServiceLimitsFile::KEYS),
+        ("the service's limits.outgoing", OutgoingFile::KEYS),
+        ("the service's instances", InstancesFile::KEYS),
+        ("the service's restart", RestartFile::KEYS),
+        ("the service's health", HealthTable::KEYS),
+        ("the service's grants", GrantsFile::KEYS),
+        ("[[route]]", RouteFile::KEYS),
+        ("the manifest itself", ManifestFile::KEYS),
+    ];
+    let homes: Vec<&str> = tables
+        .iter()
+        .filter(|(_, keys)| keys.contains(&key))
+        .map(|(home, _)| *home)
+        .collect();
+    (!homes.is_empty()).then(|| format!("`{key}` is a key of {}", homes.join(" or of ")))
+}
+
+fn text(duration: Duration) -> String {
+    show(duration).to_string()
+}
+
+table! {
+    /// The manifest of a Skep application.
+    ManifestFile {
+        /// The application's name: lower-case letters, digits and `-`, beginning with a letter.
+        #[schemars(required)]
+        "name" name: AppName,
+        /// How the outside reaches the application.
+        "http" http: HttpFile,
+        /// Settings of the whole process. What is left out is derived from the machine.
+        "host" host: HostFile,
+        /// The services, each a table `[service.NAME]`.
+        #[schemars(required)]
+        "service" service: Map<ServiceFile>,
+        /// Routes that need more than a path, each a table `[[route]]`.
+        "route" route: Vec<Spanned<RouteFile>>,
+    }
+}
+
+table! {
+    /// How the outside reaches the application.
+    HttpFile {
+        /// Address and port, or a list of them. Port 0 lets the system choose one. The default is
+        /// reachable from this machine alone.
+        #[schemars(extend("default" = super::LISTEN))]
+        "listen" listen: OneOrMany<Listen>,
+        /// Serve HTTPS with this certificate.
+        "tls" tls: TlsFile,
+        /// Networks of proxies whose `forwarded` and `x-forwarded-*` fields are believed. From
+        /// anybody else these fields are replaced.
+        #[schemars(extend("default" = []))]
+        "trusted-proxies" trusted_proxies: Vec<Spanned<Network>>,
+        /// Whether each request is written to the log.
+        #[schemars(extend("default" = true))]
+        "access-log" access_log: bool,
+        /// What clients may use.
+        "limits" limits: HttpLimitsFile,
+        /// Requests under way get this long to finish when the host stops; then they are cut.
+        #[schemars(extend("default" = text(limits::DRAIN_TIMEOUT)))]
+        "drain-timeout" drain_timeout: Time,
+    }
+}
+
+table! {
+    /// Certificate and key of the listener.
+    TlsFile {
+        /// PEM file of the certificate chain, the server's own first.
+        #[schemars(required)]
+        "cert" cert: PathBuf,
+        /// PEM file of the private key.
+        #[schemars(required)]
+        "key" key: PathBuf,
+    }
+}
+
+table! {
+    /// What clients may use, so that no client can take what belongs to all.
+    HttpLimitsFile {
+        /// Connections at the same time. An idle one costs some ten kilobytes.
+        #[schemars(extend("default" = limits::CONNECTIONS), range(min = 1, max = limits::CONNECTIONS_MAX))]
+        "connections" connections: u32,
+        /// Bytes of a request's head; beyond that the answer is 431. Tokens and cookies travel in it.
+        #[schemars(extend("default" = limits::HEADER_BYTES.to_string()))]
+        "header-bytes" header_bytes: ByteSize,
+        /// Header fields of a request; beyond that the answer is 431.
+        #[schemars(extend("default" = limits::HEADER_COUNT), range(min = 1, max = limits::HEADER_COUNT_MAX))]
+        "header-count" header_count: u32,
+        /// Time to send a whole head, so that slow senders cannot hold connections for nothing.
+        #[schemars(extend("default" = text(limits::HEADER_TIMEOUT)))]
+        "header-timeout" header_timeout: Time,
+        /// A connection without a request is closed after this.
+        #[schemars(extend("default" = text(limits::IDLE_TIMEOUT)))]
+        "idle-timeout" idle_timeout: Time,
+        /// The longest pause between two reads of a request's body; then the answer is 408.
+        #[schemars(extend("default" = text(limits::BODY_TIMEOUT)))]
+        "body-timeout" body_timeout: Time,
+        /// The longest time that a client may leave a response unread; then the connection is closed.
+        #[schemars(extend("default" = text(limits::WRITE_TIMEOUT)))]
+        "write-timeout" write_timeout: Time,
+        /// Streams at the same time on one HTTP/2 connection.
+        #[schemars(extend("default" = limits::STREAMS), range(min = 1, max = limits::STREAMS_MAX))]
+        "streams" streams: u32,
+    }
+}
+
+table! {
+    /// Settings of the whole process.
+    HostFile {
+        /// Linear memory of all guests together. Default: derived from the machine's memory.
+        "memory" memory: ByteSize,
+        /// Instances of all services together. Default: derived from the services' own limits.
+        #[schemars(range(min = 1, max = instances::MAX_MAX))]
+        "instances" instances: u32,
+        /// Threads that serve requests. Default: one per core.
+        #[schemars(range(min = 1, max = limits::THREADS_MAX))]
+        "threads" threads: u32,
+        /// Native stack that the code of one guest may use; the same for all services, since they
+        /// share the engine. Deeper recursion traps.
+        #[schemars(extend("default" = limits::STACK.to_string()))]
+        "stack" stack: ByteSize,
+        /// Directory of compiled components, relative to the manifest. It holds trusted code and is
+        /// made for the host's user alone. Default: the user's cache directory.
+        "cache" cache: PathBuf,
+        /// Directory of what outlives the process, relative to the manifest. Default: `.skep` beside
+        /// the manifest.
+        "state" state: PathBuf,
+    }
+}
+
+table! {
+    /// A service: one component with its own limits, grants and life.
+    ServiceFile {
+        /// The component's `.wasm` file, relative to the manifest. A component that exports
+        /// `wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3` serves requests; one that
+        /// exports `wasi:cli/run` runs as a worker.
+        #[schemars(required)]
+        "component" component: PathBuf,
+        /// How `skep build` and `skep dev` make the component.
+        "build" build: BuildFile,
+        /// Paths that lead to this service, for any host and method. `{id}` stands for one segment,
+        /// `{*rest}` for all that follows, also for nothing. The most specific route wins.
+        #[schemars(extend("default" = []))]
+        "routes" routes: Vec<Spanned<PathPattern>>,
+        /// Imported interface → service that exports it. Needed only where two services export it.
+        #[schemars(extend("default" = {}))]
+        "links" links: Map<ServiceName>,
+        /// How instances are kept.
+        "instances" instances: InstancesFile,
+        /// What the service may use.
+        "limits" limits: ServiceLimitsFile,
+        /// When the service is started again.
+        "restart" restart: RestartFile,
+        /// A path, or a table with `path`. The service takes requests once a GET of this path was
+        /// answered with 200 to 399. Without it, it is ready once it is instantiated.
+        "health" health: HealthFile,
+        /// Calls under way, or the worker, get this long to finish when the service stops.
+        #[schemars(extend("default" = text(limits::STOP_TIMEOUT)))]
+        "stop-timeout" stop_timeout: Time,
+        /// What the service may reach. Nothing is granted by default but clocks, random numbers and
+        /// the log, which everybody has.
+        "grants" grants: GrantsFile,
+    }
+}
+
+table! {
+    /// How a component is made.
+    BuildFile {
+        /// Run by the shell in the manifest's directory.
+        #[schemars(required)]
+        "command" command: String,
+        /// Files and directories, relative to the manifest, whose change asks for a new build.
+        #[schemars(extend("default" = []))]
+        "watch" watch: Vec<Spanned<PathBuf>>,
+    }
+}
+
+table! {
+    /// How instances are kept.
+    InstancesFile {
+        /// Requests that one instance serves before it is retired. Default: 1 for
+        /// `wasi:http/incoming-handler@0.2`, so that no request sees what another left behind; 1000
+        /// for `wasi:http/handler@0.3`, which bounds what a leak can gather.
+        #[schemars(range(min = 1))]
+        "reuse" reuse: u32,
+        /// Requests that one instance serves at the same time. Only `wasi:http/handler@0.3` can do
+        /// more than one; its default is 16.
+        #[schemars(range(min = 1, max = instances::CONCURRENT_MAX))]
+        "concurrent" concurrent: u32,
+        /// Instances at the same time.
+        #[schemars(extend("default" = instances::MAX), range(min = 1, max = instances::MAX_MAX))]
+        "max" max: u32,
+        /// Instances kept ready although nobody asks. Instantiating takes microseconds, so that few
+        /// services need one.
+        #[schemars(extend("default" = instances::WARM), range(max = instances::MAX_MAX))]
+        "warm" warm: u32,
+        /// An instance beyond `warm` that nobody has used for this long is dropped.
+        #[schemars(extend("default" = text(instances::IDLE)))]
+        "idle" idle: Time,
+    }
+}
+
+table! {
+    /// What a service may use. Whoever reaches a limit is answered or ended; nobody else notices.
+    ServiceLimitsFile {
+        /// Linear memory of one instance; growing beyond it fails in the guest. At most 4GiB.
+        #[schemars(extend("default" = limits::MEMORY.to_string()))]
+        "memory" memory: ByteSize,
+        /// Linear memory of all instances of the service together. Default: `memory` ×
+        /// `instances.max`.
+        "memory-total" memory_total: ByteSize,
+        /// Elements of all tables (function references and the like) of one instance. Large
+        /// interpreters have some ten thousand.
+        #[schemars(extend("default" = limits::TABLE_ELEMENTS), range(min = 1, max = limits::TABLE_ELEMENTS_MAX))]
+        "table-elements" table_elements: u32,
+        /// CPU time of one call; waiting is not charged. Beyond it the call is ended. When `deadline`
+        /// is shorter, that is the default.
+        #[schemars(extend("default" = text(limits::CPU)))]
+        "cpu" cpu: Time,
+        /// Time of one call, waiting included; beyond it the call is ended and answered 504.
+        #[schemars(extend("default" = text(limits::DEADLINE)))]
+        "deadline" deadline: Time,
+        /// Calls at the same time; the rest queue.
+        #[schemars(extend("default" = limits::CONCURRENCY), range(min = 1, max = limits::CONCURRENCY_MAX))]
+        "concurrency" concurrency: u32,
+        /// Calls that wait for their turn; beyond that the answer is 503 at once, which is kinder
+        /// than a queue whose end nobody lives to see. 0: nobody waits.
+        #[schemars(extend("default" = limits::QUEUE), range(max = limits::QUEUE_MAX))]
+        "queue" queue: u32,
+        /// Bytes of a request's body; beyond that the answer is 413. 0: no body.
+        #[schemars(extend("default" = limits::REQUEST_BODY.to_string()))]
+        "request-body" request_body: ByteSize,
+        /// Bytes of a response's body; beyond that the response is cut. Raise it for downloads.
+        #[schemars(extend("default" = limits::RESPONSE_BODY.to_string()))]
+        "response-body" response_body: ByteSize,
+        /// Bytes of header fields or trailers that the guest builds for one message.
+        #[schemars(extend("default" = limits::HEADERS.to_string()))]
+        "headers" headers: ByteSize,
+        /// Entries in an instance's table of resources: bodies, streams, files, pollables.
+        #[schemars(extend("default" = limits::HANDLES), range(min = 16, max = limits::HANDLES_MAX))]
+        "handles" handles: u32,
+        /// Bytes that the guest may hand to the host in one call, since the host copies them. Bodies
+        /// cross in far smaller pieces.
+        #[schemars(extend("default" = limits::HOSTCALL_FUEL.to_string()))]
+        "hostcall-fuel" hostcall_fuel: ByteSize,
+        /// Bytes per second of stdout and stderr, of all instances together, that reach the log; the
+        /// rest is counted and dropped. 0: none.
+        #[schemars(extend("default" = limits::LOG_RATE.to_string()))]
+        "log-rate" log_rate: ByteSize,
+        /// Bytes of one line in the log; the rest of the line is cut and counted.
+        #[schemars(extend("default" = limits::LOG_LINE.to_string()))]
+        "log-line" log_line: ByteSize,
+        /// Requests of the service to the outside. The guest can ask for less, never for more.
+        "outgoing" outgoing: OutgoingFile,
+    }
+}
+
+table! {
+    /// What requests of a service to the outside may use.
+    OutgoingFile {
+        /// Requests under way at the same time.
+        #[schemars(extend("default" = limits::OUTGOING_CONCURRENCY), range(min = 1, max = limits::OUTGOING_CONCURRENCY_MAX))]
+        "concurrency" concurrency: u32,
+        /// Connections kept open for the next request. 0: none.
+        #[schemars(extend("default" = limits::OUTGOING_IDLE), range(max = limits::OUTGOING_CONCURRENCY_MAX))]
+        "idle" idle: u32,
+        /// To resolve the name and to connect, TLS included.
+        #[schemars(extend("default" = text(limits::OUTGOING_CONNECT)))]
+        "connect-timeout" connect_timeout: Time,
+        /// From the end of the request to the head of the response.
+        #[schemars(extend("default" = text(limits::OUTGOING_FIRST_BYTE)))]
+        "first-byte-timeout" first_byte_timeout: Time,
+        /// The longest pause within a response's body.
+        #[schemars(extend("default" = text(limits::OUTGOING_BETWEEN_BYTES)))]
+        "between-bytes-timeout" between_bytes_timeout: Time,
+        /// Bytes of a response's head.
+        #[schemars(extend("default" = limits::OUTGOING_HEADERS.to_string()))]
+        "headers" headers: ByteSize,
+    }
+}
+
+table! {
+    /// When a service is started again.
+    RestartFile {
+        /// `on-failure`: after a failure. `always`: also after a worker has ended well. `never`: the
+        /// first failure of the service parks it.
+        #[schemars(extend("default" = "on-failure"))]
+        "when" when: RestartWhen,
+        /// Crashes `within` the window that lose an instance only; one more backs the service off.
+        /// Also failures in a row after which one more parks the service. A crash after ten good
+        /// answers does not count.
+        #[schemars(extend("default" = restart::MAX), range(max = restart::MAX_MAX))]
+        "max" max: u32,
+        /// The window in which crashes are counted; a service without a crash for this long is
+        /// healthy again.
+        #[schemars(extend("default" = text(restart::WITHIN)))]
+        "within" within: Time,
+        /// The wait before the next start: from the floor, doubling to the ceiling, each time
+        /// somewhere below the bound so that services do not come back together.
+        #[schemars(extend("default" = restart::RestartPolicy::default().backoff.to_string()))]
+        "backoff" backoff: DurationRange,
+    }
+}
+
+table! {
+    /// How a service is asked whether it is well.
+    HealthTable {
+        /// The path of a GET request; 200 to 399 is a good answer.
+        #[schemars(required)]
+        "path" path: String,
+        /// Time for the answer.
+        #[schemars(extend("default" = text(health::TIMEOUT)))]
+        "timeout" timeout: Time,
+        /// How often a ready service is asked; three bad answers in a row restart it. Default: only
+        /// before it becomes ready.
+        "interval" interval: Time,
+    }
+}
+
+table! {
+    /// What a service may reach. Clocks, random numbers and the log are given to everybody; nothing
+    /// else is.
+    GrantsFile {
+        /// Origins that requests may go to: scheme, host and perhaps a port. `https://*.example.com`
+        /// stands for all names below, `https://*` for any host, `:*` for any port. Private,
+        /// loopback and link-local addresses are refused, also after a name was resolved, unless the
+        /// origin names such an address or `localhost` itself.
+        #[schemars(extend("default" = []))]
+        "http" http: Vec<Spanned<Origin>>,
+        /// What `wasi:config/store` tells: name → a string, `{ env = "NAME" }` (the host's variable)
+        /// or `{ file = "path" }`.
+        #[schemars(extend("default" = {}))]
+        "config" config: Map<ConfigFile>,
+        /// Environment variables of the guest: name → a string, `{ env = "NAME" }` or
+        /// `{ file = "path" }`.
+        #[schemars(extend("default" = {}))]
+        "environment" environment: Map<ConfigFile>,
+        /// Directories of the host that the guest can open.
+        #[schemars(extend("default" = []))]
+        "directories" directories: Vec<Spanned<DirectoryFile>>,
+        /// Arguments of the guest's command line, after the service's name.
+        #[schemars(extend("default" = []))]
+        "args" args: Vec<Spanned<String>>,
+        /// Key-value buckets. Not available yet.
+        #[schemars(extend("default" = []))]
+        "keyvalue" keyvalue: Vec<Spanned<String>>,
+    }
+}
+
+table! {
+    /// A directory of the host under a path of the guest's own.
+    DirectoryFile {
+        /// The directory, relative to the manifest.
+        #[schemars(required)]
+        "host" host: PathBuf,
+        /// Where the guest sees it; an absolute path.
+        #[schemars(required)]
+        "guest" guest: String,
+        /// `read-only` or `read-write`.
+        #[schemars(extend("default" = DirectoryMode::default().as_str()))]
+        "mode" mode: DirectoryMode,
+    }
+}
+
+table! {
+    /// Where the host reads a value; one of the keys.
+    ConfigFrom {
+        /// A variable of the host's environment.
+        "env" env: String,
+        /// A file, relative to the manifest; without the line break at its end.
+        "file" file: PathBuf,
+    }
+}
+
+table! {
+    /// A route: host, path and methods → service. The most specific route wins: an exact host before
+    /// the longest wildcard before any host; then, segment by segment, a literal before `{param}`
+    /// before `{*rest}`.
+    RouteFile {
+        /// `shop.example`, or `*.example.com` for all names below it. Default: any host.
+        "host" host: HostPattern,
+        /// As in a service's `routes`.
+        #[schemars(required)]
+        "path" path: PathPattern,
+        /// Methods in upper case; `GET` serves `HEAD` too. Default: any method.
+        "methods" methods: Vec<Spanned<Method>>,
+        /// The service that serves it.
+        #[schemars(required)]
+        "service" service: ServiceName,
+        /// The deadline of calls by this route instead of the service's; at most an hour.
+        "timeout" timeout: Time,
+    }
+}
+
+/// `health`: a path alone, or a table.
+#[derive(Debug, Clone)]
+pub(super) enum HealthFile {
+    Path(String),
+    Full(HealthTable),
+}
+
+impl Read for HealthFile {
+    const EXPECTS: &'static str = "a path such as \"/healthz\" or a table";
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(_) => String::read(value, reader).map(Self::Path),
+            DeValue::Table(_) => reader.table(value).map(Self::Full),
+            _ => reader.wrong_type(value, Self::EXPECTS),
+        }
+    }
+}
+
+impl JsonSchema for HealthFile {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "HealthFile".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let full = generator.subschema_for::<HealthTable>();
+        json_schema!({ "anyOf": [{ "type": "string", "pattern": "^/" }, full] })
+    }
+}
+
+/// A configuration value: as it is, or where the host reads it.
+#[derive(Debug, Clone)]
+pub(super) enum ConfigFile {
+    Literal(String),
+    From(ConfigFrom),
+}
+
+impl Read for ConfigFile {
+    const EXPECTS: &'static str = "a string, { env = \"NAME\" } or { file = \"path\" }";
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(_) => String::read(value, reader).map(Self::Literal),
+            DeValue::Table(_) => reader.table(value).map(Self::From),
+            _ => reader.wrong_type(value, Self::EXPECTS),
+        }
+    }
+}
+
+impl JsonSchema for ConfigFile {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "ConfigFile".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let from = generator.subschema_for::<ConfigFrom>();
+        json_schema!({ "anyOf": [{ "type": "string" }, from] })
+    }
+}

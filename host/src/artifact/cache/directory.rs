@@ -219,10 +219,15 @@ fn key(entries: &Path) -> Result<Key, CacheError> {
 
 /// `None` if it is not a key, or one that others could read.
 fn read_key(path: &Path) -> io::Result<Option<Key>> {
-    let mut file = OpenOptions::new()
+    let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
+        .open(path);
+    let mut file = match opened {
+        // A symbolic link: nothing of ours.
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(None),
+        opened => opened?,
+    };
     let metadata = file.metadata()?;
     let private = metadata.uid() == user() && metadata.mode() & 0o077 == 0;
     if !metadata.is_file() || !private || metadata.len() != KEY_BYTES as u64 {

@@ -110,3 +110,85 @@ fn feed(mac: &mut Hmac<Sha256>, file: &File, length: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = [7; KEY_BYTES];
+
+    fn stamp() -> Stamp {
+        Stamp {
+            component: Digest::of(b"component"),
+            engine: "ab".repeat(32).parse().unwrap(),
+        }
+    }
+
+    fn sealed(code: &[u8]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(code, 0).unwrap();
+        seal(&file, &KEY, &stamp()).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_is_sealed_verifies() {
+        for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
+            let file = sealed(&vec![3; length]);
+            assert!(verify(&file, &KEY, &stamp()).is_ok(), "{length}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let code: Vec<u8> = (0..3000_u32).map(|i| (i % 251) as u8).collect();
+        let file = sealed(&code);
+        let length = file.metadata().unwrap().len();
+        assert_eq!(length, 3000 + FOOTER_BYTES as u64);
+        for at in 0..length {
+            for bit in 0..8 {
+                let mut byte = [0];
+                file.read_exact_at(&mut byte, at).unwrap();
+                file.write_all_at(&[byte[0] ^ (1 << bit)], at).unwrap();
+                assert!(
+                    verify(&file, &KEY, &stamp()).is_err(),
+                    "byte {at}, bit {bit}"
+                );
+                file.write_all_at(&byte, at).unwrap();
+            }
+        }
+        assert!(verify(&file, &KEY, &stamp()).is_ok());
+    }
+
+    #[test]
+    fn every_other_length_is_found() {
+        let file = sealed(&[5; 500]);
+        let length = file.metadata().unwrap().len();
+        for shorter in 0..length {
+            let file = sealed(&[5; 500]);
+            file.set_len(shorter).unwrap();
+            assert!(verify(&file, &KEY, &stamp()).is_err(), "{shorter}");
+        }
+        file.set_len(length + 1).unwrap();
+        assert!(verify(&file, &KEY, &stamp()).is_err());
+    }
+
+    #[test]
+    fn what_is_foreign_is_found() {
+        let file = sealed(b"code");
+        assert!(matches!(
+            verify(&file, &[8; KEY_BYTES], &stamp()),
+            Err(Damage::Altered)
+        ));
+        let other = Stamp {
+            component: Digest::of(b"other"),
+            ..stamp()
+        };
+        assert!(matches!(verify(&file, &KEY, &other), Err(Damage::Foreign)));
+        let engine = "cd".repeat(32).parse().unwrap();
+        let other = Stamp { engine, ..stamp() };
+        assert!(matches!(verify(&file, &KEY, &other), Err(Damage::Foreign)));
+        let directory = File::open(std::env::temp_dir()).unwrap();
+        assert!(verify(&directory, &KEY, &stamp()).is_err());
+    }
+}

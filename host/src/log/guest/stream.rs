@@ -43,6 +43,8 @@ struct Partial {
     shown: Vec<u8>,
     /// Bytes beyond it.
     omitted: u64,
+    /// A carriage return that may turn out to belong to the line's end.
+    held_return: bool,
     written_at: Option<Instant>,
     watched: bool,
     /// Its beginning has been shown because the guest paused: a line end alone is not a line.
@@ -166,7 +168,8 @@ impl Line {
             if begun && end.is_empty() {
                 return true;
             }
-            let (shown, omitted) = cut_line(end, self.log.line_limit, 0);
+            let line = end.strip_suffix(b"\r").unwrap_or(end);
+            let (shown, omitted) = cut_line(line, self.log.line_limit, 0);
             return self.log.emit(self, shown, omitted, now);
         }
         partial.push(end, self.log.line_limit);
@@ -178,6 +181,7 @@ impl Line {
         let admitted = self.log.emit(self, shown, omitted, now);
         partial.shown.clear();
         partial.omitted = 0;
+        partial.held_return = false;
         admitted
     }
 
@@ -223,10 +227,22 @@ impl Drop for Line {
 
 impl Partial {
     fn is_empty(&self) -> bool {
-        self.shown.is_empty() && self.omitted == 0
+        self.shown.is_empty() && self.omitted == 0 && !self.held_return
     }
 
     fn push(&mut self, bytes: &[u8], limit: usize) {
+        if bytes.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.held_return) {
+            self.push_within(b"\r", limit);
+        }
+        let stripped = bytes.strip_suffix(b"\r");
+        self.held_return = stripped.is_some();
+        self.push_within(stripped.unwrap_or(bytes), limit);
+    }
+
+    fn push_within(&mut self, bytes: &[u8], limit: usize) {
         let room = limit.saturating_sub(self.shown.len()).min(bytes.len());
         let (fits, beyond) = bytes.split_at(room);
         self.shown.extend_from_slice(fits);
@@ -242,12 +258,8 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// What to show of a line and how much is left out: at most `limit` bytes, no half character at
-/// the cut, no carriage return at the end. `omitted` bytes have been left out before.
+/// the cut. `omitted` bytes have been left out before.
 fn cut_line(line: &[u8], limit: usize, omitted: u64) -> (&[u8], u64) {
-    let line = match line.strip_suffix(b"\r") {
-        Some(stripped) if omitted == 0 => stripped,
-        _ => line,
-    };
     let mut shown = line.get(..limit).unwrap_or(line);
     if shown.len() < line.len() || omitted > 0 {
         shown = without_half_character(shown);

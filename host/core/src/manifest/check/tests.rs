@@ -1,0 +1,1 @@
+//! Bad manifests as data rows.

@@ -1,0 +1,175 @@
+//! From a manifest to revisions that are ready to open: read, check, compile, link.
+//!
+//! Before it: `cli` names a manifest or a component. After it: `supervisor` starts what is built
+//! here. Everything that can be known to be wrong is found before anything starts, all at once.
+
+mod build;
+mod check;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use skep_core::instances::HandlerKind;
+use skep_core::lifecycle::Kind;
+use skep_core::manifest::{Manifest, Mistake, Service};
+use skep_core::name::ServiceName;
+
+pub use self::build::{Built, Machinery, build, pool_size};
+use crate::artifact::{Artifact, Role};
+use crate::capability::Linked;
+
+/// A manifest with its components, found fit to be built.
+#[derive(Debug)]
+pub struct Application {
+    /// What the manifest says.
+    pub manifest: Manifest,
+    /// Where it says so, for errors.
+    pub source: Source,
+    /// The services' components.
+    pub parts: BTreeMap<ServiceName, Part>,
+    /// What works but is probably not meant.
+    pub warnings: Vec<Mistake>,
+}
+
+/// A text and where it is from, for errors that show lines of it.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
+}
+
+/// One service's component.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The component.
+    pub artifact: Artifact,
+    /// How it is run.
+    pub role: Runs,
+    /// The optional interfaces that it is granted.
+    pub linked: Linked,
+}
+
+/// How a component is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// It handles requests.
+    Handler(HandlerKind),
+    /// It is a program.
+    Worker,
+}
+
+impl Runs {
+    /// What its exports make of it; none if there is nothing to run.
+    pub fn of(role: Role) -> Option<Runs> {
+        match role {
+            Role::HttpHandler02 => Some(Runs::Handler(HandlerKind::Sync)),
+            Role::HttpHandler03 => Some(Runs::Handler(HandlerKind::Async)),
+            Role::Worker => Some(Runs::Worker),
+            Role::Library => None,
+        }
+    }
+
+    /// What it is to its supervisor.
+    pub fn kind(self) -> Kind {
+        match self {
+            Runs::Handler(_) => Kind::Http,
+            Runs::Worker => Kind::Worker,
+        }
+    }
+}
+
+/// Why a manifest is not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The manifest itself cannot be read.
+    #[error("cannot read the manifest {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It has mistakes; to be shown with the text.
+    #[error("{} has {}", source_text.path.display(), count(mistakes.len()))]
+    Mistakes {
+        /// The text that they point into.
+        source_text: Source,
+        /// All of them, in the order of the text.
+        mistakes: Vec<Mistake>,
+        /// What else was noticed.
+        warnings: Vec<Mistake>,
+    },
+}
+
+fn count(mistakes: usize) -> String {
+    match mistakes {
+        1 => "a mistake".to_owned(),
+        n => format!("{n} mistakes"),
+    }
+}
+
+/// Reads a manifest and its components and checks one against the other. Compiles nothing.
+///
+/// # Errors
+/// All mistakes at once, each with its place in the manifest.
+pub fn read(path: &Path) -> Result<Application, DeployError> {
+    let unreadable = |source| DeployError::Unreadable { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > skep_core::manifest::MANIFEST_BYTES_MAX as u64 {
+        let large = format!("it has {size} bytes, which no manifest needs");
+        return Err(unreadable(std::io::Error::other(large)));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let source = Source { path: path.to_owned(), text };
+    let manifest = match Manifest::parse(&source.text) {
+        Ok(manifest) => manifest,
+        Err(mistakes) => {
+            return Err(DeployError::Mistakes { source_text: source, mistakes, warnings: vec![] });
+        }
+    };
+    check::components(manifest, source)
+}
+
+/// The application of one component without a manifest: every path leads to it.
+///
+/// # Errors
+/// If the component cannot be run.
+pub fn single(
+    component: &Path,
+    manifest_text: String,
+) -> Result<Application, DeployError> {
+    let source = Source { path: component.to_owned(), text: manifest_text };
+    match Manifest::parse(&source.text) {
+        Ok(manifest) => check::components(manifest, source),
+        Err(mistakes) => {
+            Err(DeployError::Mistakes { source_text: source, mistakes, warnings: vec![] })
+        }
+    }
+}
+
+/// A path of the manifest, relative to the manifest's own directory.
+pub(crate) fn resolve(source: &Source, path: &Path) -> PathBuf {
+    match source.path.parent() {
+        Some(base) => base.join(path),
+        None => path.to_owned(),
+    }
+}
+
+/// The instance policy's handler kind, if the service handles requests.
+pub(crate) fn handler_kind(part: &Part) -> Option<HandlerKind> {
+    match part.role {
+        Runs::Handler(kind) => Some(kind),
+        Runs::Worker => None,
+    }
+}
+
+/// How many instances the service may have at once.
+pub(crate) fn most_instances(service: &Service, part: &Part) -> u32 {
+    match part.role {
+        Runs::Handler(kind) => service.instances.for_handler(kind).max,
+        Runs::Worker => 1,
+    }
+}

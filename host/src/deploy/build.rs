@@ -1,0 +1,260 @@
+//! Compiles and links an application's components, in parallel and off the request path, and makes
+//! revisions of them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use skep_core::instances::HandlerKind;
+use skep_core::manifest::{Manifest, Mistake, Service};
+use wasmtime::Engine;
+use wasmtime::component::InstancePre;
+use wasmtime_wasi_http::{p2, p3};
+
+use super::{Application, Part, Runs, most_instances};
+use crate::artifact::{Cache, Digest};
+use crate::capability::{self, Granted, Linkers};
+use crate::engine::{CoarseClock, PoolSize};
+use crate::instance::memory::ServiceMemory;
+use crate::instance::pool::{Pool, Reuse};
+use crate::instance::shared::{Group, Sharing};
+use crate::instance::{GuestState, InstanceLimits, Mould, once, worker};
+use crate::log::Sink;
+use crate::service::{Admission, Handler, RequestLimits, Revision, Service as Handle};
+
+/// Live instances of all services together, unless the manifest says otherwise: each may hold
+/// some MiB, and its slot some GiB of address space.
+const INSTANCES_MAX: u32 = 2048;
+
+/// Instances beyond those that serve: probes, and revisions that overlap.
+const SPARE_INSTANCES: u32 = 8;
+
+/// The pools that an application needs.
+pub fn pool_size(application: &Application) -> PoolSize {
+    let manifest = &application.manifest;
+    let wanted: u32 = each(application)
+        .map(|(service, part)| most_instances(service, part))
+        .fold(0, u32::saturating_add);
+    let most = manifest.host.instances.as_ref().map_or(INSTANCES_MAX, |most| most.value);
+    let memory = manifest.services.values().map(|s| s.limits.memory.as_u64()).max().unwrap_or(0);
+    PoolSize { instances: wanted.min(most).saturating_add(SPARE_INSTANCES), memory }
+}
+
+fn each(application: &Application) -> impl Iterator<Item = (&Service, &Part)> {
+    let parts = &application.parts;
+    application.manifest.services.values().filter_map(|service| {
+        // Reading an application leaves no service without a part.
+        parts.get(&service.name.value).map(|part| (service, part))
+    })
+}
+
+/// What building needs of the host.
+#[derive(Clone)]
+pub struct Machinery {
+    /// The engine that runs the code.
+    pub engine: Engine,
+    /// Compiled code.
+    pub cache: Cache,
+    /// Host functions.
+    pub linkers: Arc<Linkers>,
+    /// Where guests' output goes.
+    pub sink: Sink,
+    /// For idle times.
+    pub clock: CoarseClock,
+}
+
+/// One service, compiled, linked and closed.
+pub struct Built {
+    /// The revision that is to answer.
+    pub revision: Arc<Revision>,
+    /// Its component.
+    pub digest: Digest,
+    /// How it runs.
+    pub role: Runs,
+}
+
+/// Builds all services. `handle` gives each service's handle, which its revision reports crashes
+/// to. Blocking: compiling takes seconds per MiB where the cache has nothing.
+///
+/// # Errors
+/// All mistakes, each at the place that names the component.
+pub fn build(
+    application: &Application,
+    machinery: &Machinery,
+    handle: impl Fn(&Service) -> Arc<Handle> + Sync,
+) -> Result<Vec<Built>, Vec<Mistake>> {
+    let work: Vec<_> = each(application).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = work.len().div_ceil(threads).max(1);
+    let built: Vec<Result<Built, Mistake>> = std::thread::scope(|scope| {
+        let builders: Vec<_> = work
+            .chunks(share)
+            .map(|work| {
+                let handle = &handle;
+                let one = move |(service, part): &(&Service, &Part)| {
+                    revision(application, service, part, machinery, handle(service))
+                };
+                scope.spawn(move || work.iter().map(one).collect::<Vec<_>>())
+            })
+            .collect();
+        let join = |builder: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
+            builder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        builders.into_iter().flat_map(join).collect()
+    });
+    let mut revisions = Vec::new();
+    let mut mistakes = Vec::new();
+    for result in built {
+        match result {
+            Ok(built) => revisions.push(built),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if mistakes.is_empty() { Ok(revisions) } else { Err(mistakes) }
+}
+
+fn revision(
+    application: &Application,
+    service: &Service,
+    part: &Part,
+    machinery: &Machinery,
+    handle: Arc<Handle>,
+) -> Result<Built, Mistake> {
+    let name = &service.name.value;
+    let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
+    let compiled = machinery
+        .cache
+        .component(&part.artifact)
+        .map_err(|error| mistake("compile", format!("`{name}`: {}", chain(&error))))?;
+    let linker = machinery
+        .linkers
+        .get(part.linked)
+        .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
+    let pre = linker.instantiate_pre(&compiled.component).map_err(|error| {
+        mistake("link", format!("`{name}` does not fit the host's interfaces: {error:#}"))
+    })?;
+    let granted = capability::grant(
+        service,
+        &application.source,
+        handle.name().clone(),
+        FIRST_REVISION,
+        machinery.sink.clone(),
+    )
+    .map_err(|error| mistake("grant", chain(&error)))?;
+    let memory = ServiceMemory::new(service.limits.memory_total.as_u64());
+    let mould = mould(service, machinery, granted, memory.clone());
+    let handler = handler(service, part, pre, mould, handle)
+        .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
+    let limits = &service.limits;
+    let places = match part.role {
+        Runs::Handler(kind) => {
+            let instances = service.instances.for_handler(kind);
+            limits.concurrency.min(instances.max.saturating_mul(instances.concurrent))
+        }
+        Runs::Worker => 1,
+    };
+    let revision = Revision {
+        number: FIRST_REVISION,
+        handler,
+        limits: RequestLimits {
+            deadline: limits.deadline,
+            request_body: limits.request_body.as_u64(),
+            response_body: limits.response_body.as_u64(),
+        },
+        admission: Admission::new(places as usize, limits.queue as usize),
+        memory,
+        clock: machinery.clock.clone(),
+    };
+    Ok(Built { revision: Arc::new(revision), digest: compiled.digest, role: part.role })
+}
+
+/// Revisions are counted from here.
+const FIRST_REVISION: u32 = 1;
+
+fn mould(
+    service: &Service,
+    machinery: &Machinery,
+    granted: Arc<Granted>,
+    memory: Arc<ServiceMemory>,
+) -> Mould {
+    let limits = &service.limits;
+    Mould {
+        engine: machinery.engine.clone(),
+        granted,
+        limits: InstanceLimits {
+            memory: limits.memory.as_u64(),
+            table_elements: limits.table_elements as usize,
+            cpu: limits.cpu,
+            handles: limits.handles as usize,
+            hostcall_fuel: limits.hostcall_fuel.as_usize(),
+            headers: limits.headers.as_usize(),
+        },
+        memory,
+        instances: AtomicU64::new(0),
+    }
+}
+
+fn handler(
+    service: &Service,
+    part: &Part,
+    pre: InstancePre<GuestState>,
+    mould: Mould,
+    handle: Arc<Handle>,
+) -> wasmtime::Result<Handler> {
+    let milliseconds = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    match part.role {
+        Runs::Handler(kind @ HandlerKind::Sync) => {
+            let policy = service.instances.for_handler(kind);
+            let reuse = Reuse {
+                requests: u64::from(policy.reuse),
+                warm: policy.warm as usize,
+                idle_ms: milliseconds(policy.idle),
+            };
+            let code = Arc::new(once::Code { pre: p2::bindings::ProxyPre::new(pre)?, mould });
+            Ok(Handler::Once { code, pool: Pool::new(reuse) })
+        }
+        Runs::Handler(kind @ HandlerKind::Async) => {
+            let policy = service.instances.for_handler(kind);
+            let sharing = Sharing {
+                requests: u64::from(policy.reuse),
+                concurrent: policy.concurrent,
+                warm: policy.warm as usize,
+                idle: policy.idle,
+            };
+            let code = crate::instance::shared::Code {
+                pre: p3::bindings::ServicePre::new(pre)?,
+                mould,
+            };
+            let on_crash = Box::new(move |failure, instance| {
+                handle.crashed(FIRST_REVISION, instance, None, failure);
+            });
+            Ok(Handler::Shared(Group::new(Arc::new(code), sharing, on_crash)))
+        }
+        Runs::Worker => {
+            let pre = worker::CommandPre::new(pre)?;
+            Ok(Handler::Worker(Arc::new(worker::Code { pre, mould })))
+        }
+    }
+}
+
+/// The routing table of a checked manifest.
+///
+/// # Errors
+/// Conflicts, which a checked manifest has none of.
+pub(crate) fn routes(
+    manifest: &Manifest,
+    handle: impl Fn(&skep_core::name::ServiceName) -> Option<Arc<Handle>>,
+) -> Result<
+    skep_core::route::RouteTable<crate::gateway::Target>,
+    Vec<skep_core::route::RouteConflict>,
+> {
+    let routes = manifest.routes.iter().filter_map(|route| {
+        let service = handle(&route.service.value)?;
+        let target = crate::gateway::Target { service, timeout: route.timeout };
+        Some((route.spec.value.clone(), target))
+    });
+    skep_core::route::RouteTable::build(routes.collect())
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    crate::log::chain(error).to_string()
+}

@@ -1,0 +1,329 @@
+//! From a parsed request to a service and back: normalise, route, admit, forward, answer, log.
+//!
+//! Before it: `listener` has a connection and hyper has a request's head. After it: `service` runs
+//! the guest. Every answer leaves through here, so every answer has a request id and a log line.
+
+mod answer;
+pub(crate) mod body;
+mod fault;
+mod forwarded;
+mod request_id;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Response, Uri, Version};
+use hyper::body::{Body, Incoming};
+use skep_core::manifest::Network;
+use skep_core::route::{self, Lookup, RouteTable};
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme as WasiScheme;
+
+pub(crate) use self::answer::GatewayBody;
+use self::answer::{Entry, problem};
+use self::body::{BodyReport, IncomingBody};
+pub use self::fault::Blame;
+use self::fault::Fault;
+pub(crate) use self::forwarded::Peer;
+use self::request_id::RequestId;
+use crate::log::Sink;
+use crate::outgoing::{DEPTH_HEADER, depth};
+use crate::service::{Call, Service};
+
+const TRACEPARENT: http::HeaderName = http::HeaderName::from_static("traceparent");
+const TRACESTATE: http::HeaderName = http::HeaderName::from_static("tracestate");
+
+/// Where a route leads.
+pub struct Target {
+    /// The service that answers.
+    pub service: Arc<Service>,
+    /// The route's own deadline.
+    pub timeout: Option<Duration>,
+}
+
+/// What the gateway is told once.
+pub struct Settings {
+    /// Whether each request is written to the log.
+    pub access_log: bool,
+    /// Proxies whose word on the client is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Bytes of a request's header fields.
+    pub header_bytes: u64,
+    /// Number of them.
+    pub header_count: usize,
+    /// The longest pause of a client within its request's body.
+    pub body_timeout: Duration,
+}
+
+/// See the module. Shared by all connections.
+pub struct Gateway {
+    routes: ArcSwap<RouteTable<Target>>,
+    settings: Settings,
+    sink: Sink,
+}
+
+impl Gateway {
+    /// A gateway with these routes.
+    pub fn new(routes: RouteTable<Target>, settings: Settings, sink: Sink) -> Arc<Gateway> {
+        Arc::new(Gateway { routes: ArcSwap::from_pointee(routes), settings, sink })
+    }
+
+    /// The proxies that `Peer`s are compared with.
+    pub(crate) fn trusted_proxies(&self) -> &[Network] {
+        &self.settings.trusted_proxies
+    }
+
+    /// Answers one request. Dropping the future, or the answer's body before its end, cancels the
+    /// guest's call.
+    pub(crate) async fn answer(
+        &self,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> Response<GatewayBody> {
+        let (mut parts, incoming) = request.into_parts();
+        let id = RequestId::accept_or_make(&parts.headers);
+        let mut entry = self.settings.access_log.then(|| Entry::new(&self.sink, &parts, id.clone()));
+        let line = entry.as_mut().map(|logged| &mut *logged.entry);
+        match self.route(peer, &mut parts, incoming, &id, line).await {
+            Ok(mut response) => {
+                response.headers_mut().insert(request_id::HEADER, id.value().clone());
+                let status = response.status();
+                let (parts, body) = response.into_parts();
+                if let Some(logged) = &mut entry {
+                    logged.entry.answered(status);
+                }
+                Response::from_parts(parts, GatewayBody::new(body, entry))
+            }
+            Err(fault) => {
+                if let Some(logged) = &mut entry {
+                    logged.entry.failed(&fault);
+                }
+                problem(&fault, &id, entry)
+            }
+        }
+    }
+
+    async fn route(
+        &self,
+        peer: &Peer,
+        parts: &mut http::request::Parts,
+        incoming: Incoming,
+        id: &RequestId,
+        mut entry: Option<&mut Entry>,
+    ) -> Result<Response<crate::service::AnswerBody>, Fault> {
+        self.check_head(parts)?;
+        let host = authority(parts)?;
+        normalise(parts)?;
+        let (service, deadline) = self.find(&host, parts)?;
+
+        let client = peer.stamp(&mut parts.headers, &host, self.trusted_proxies());
+        parts.headers.insert(request_id::HEADER, id.value().clone());
+        keep_valid_trace(&mut parts.headers);
+        let depth = depth(&parts.headers);
+        parts.headers.remove(DEPTH_HEADER);
+        if let Some(entry) = &mut entry {
+            entry.routed(&service, client, &host, &parts.headers);
+        }
+
+        let (body, report) = self.body(&service, parts, incoming)?;
+        let call = Call {
+            scheme: if peer.is_secure() { WasiScheme::Https } else { WasiScheme::Http },
+            head_only: parts.method == Method::HEAD,
+            request: Request::from_parts(absolute(parts, peer, &host)?, body),
+            request_id: id.shared(),
+            depth,
+            deadline,
+        };
+        let (answer, record) = service.call(call).await;
+        if let Some(entry) = entry {
+            entry.called(record, report.clone());
+        }
+        // A client that broke its own request is told so, whatever the guest made of it.
+        let broken = report.and_then(|report| report.fault());
+        match (answer, broken) {
+            (Err(_), Some(fault)) => Err(Fault::of_body(fault)),
+            (Ok(response), Some(fault)) if response.status().is_server_error() => {
+                drop(response);
+                Err(Fault::of_body(fault))
+            }
+            (Ok(response), _) if response.status().is_informational() => {
+                drop(response);
+                Err(Fault::Service(crate::service::Refused::Failed(Arc::new(
+                    crate::instance::Failure::ErrorCode {
+                        code: "an informational status is no final response".to_owned(),
+                    },
+                ))))
+            }
+            (Ok(response), _) => Ok(response),
+            (Err(refused), None) => Err(Fault::Service(refused)),
+        }
+    }
+
+    fn check_head(&self, parts: &http::request::Parts) -> Result<(), Fault> {
+        if parts.headers.len() > self.settings.header_count {
+            return Err(Fault::HeadersTooLarge);
+        }
+        let fields: usize =
+            parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if (fields + target) as u64 > self.settings.header_bytes {
+            return Err(Fault::HeadersTooLarge);
+        }
+        Ok(())
+    }
+
+    fn find(
+        &self,
+        host: &HeaderValue,
+        parts: &http::request::Parts,
+    ) -> Result<(Arc<Service>, Option<Duration>), Fault> {
+        let routes = self.routes.load();
+        // `authority` has checked that it is ASCII.
+        let host = host.to_str().unwrap_or_default();
+        match routes.lookup(host, parts.uri.path(), parts.method.as_str()) {
+            Lookup::Found(target) => Ok((target.service.clone(), target.timeout)),
+            Lookup::NotFound => Err(Fault::NotFound),
+            Lookup::MethodNotAllowed { allow } => Err(Fault::MethodNotAllowed(allow.to_string())),
+        }
+    }
+
+    /// The body that the guest may read, unless the client says beforehand that it is too large.
+    fn body(
+        &self,
+        service: &Service,
+        parts: &http::request::Parts,
+        incoming: Incoming,
+    ) -> Result<(IncomingBody, Option<Arc<BodyReport>>), Fault> {
+        if incoming.is_end_stream() {
+            return Ok((IncomingBody::empty(), None));
+        }
+        // A closed service answers 503 in a moment; its limit does not matter.
+        let limit = service.active().map_or(0, |revision| revision.limits().request_body);
+        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
+        if limit > 0 && declared.is_some_and(|declared| declared > limit) {
+            return Err(Fault::BodyTooLarge);
+        }
+        let (body, report) = IncomingBody::new(incoming, limit, self.settings.body_timeout);
+        Ok((body, Some(report)))
+    }
+}
+
+/// The host asked for: the request target's authority, or else the one Host header
+/// (RFC 9112, section 3.2).
+fn authority(parts: &mut http::request::Parts) -> Result<HeaderValue, Fault> {
+    if let Some(authority) = parts.uri.authority() {
+        if authority.as_str().contains('@') {
+            return Err(Fault::BadRequest("The request's target has user information."));
+        }
+        let value = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| Fault::BadRequest("The request's target names no valid host."))?;
+        parts.headers.insert(HOST, value.clone());
+        return Ok(value);
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return Err(Fault::BadRequest("The request has more than one Host header."));
+    }
+    let Some(host) = host else {
+        if parts.version == Version::HTTP_10 {
+            // HTTP/1.0 knows no Host; guests are promised an authority all the same.
+            let nowhere = HeaderValue::from_static("localhost");
+            parts.headers.insert(HOST, nowhere.clone());
+            return Ok(nowhere);
+        }
+        return Err(Fault::BadRequest("The request has no Host header."));
+    };
+    if !is_host(host.as_bytes()) {
+        return Err(Fault::BadRequest("The request's Host header is not a host."));
+    }
+    Ok(host.clone())
+}
+
+/// Letters, digits and what else hosts, addresses and ports are written with.
+fn is_host(bytes: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(allowed)
+}
+
+/// Brings the path into its one spelling, for the router and for the guest alike.
+fn normalise(parts: &mut http::request::Parts) -> Result<(), Fault> {
+    if parts.method == Method::CONNECT {
+        return Err(Fault::BadRequest("CONNECT is not served here."));
+    }
+    let path = parts.uri.path();
+    if path == "*" && parts.method == Method::OPTIONS {
+        return Err(Fault::NotFound);
+    }
+    let normal = route::normalise(path)
+        .map_err(|_| Fault::BadRequest("The request's path is not in a form that is served."))?;
+    let std::borrow::Cow::Owned(normal) = normal else { return Ok(()) };
+    let target = match parts.uri.query() {
+        Some(query) => format!("{normal}?{query}"),
+        None => normal,
+    };
+    let target = PathAndQuery::try_from(target)
+        .map_err(|_| Fault::BadRequest("The request's path is not in a form that is served."))?;
+    let mut uri = std::mem::take(&mut parts.uri).into_parts();
+    uri.path_and_query = Some(target);
+    parts.uri = Uri::from_parts(uri)
+        .map_err(|_| Fault::BadRequest("The request's path is not in a form that is served."))?;
+    Ok(())
+}
+
+/// The head for the guest: with a scheme and an authority, as `wasi:http` promises.
+fn absolute(
+    parts: &mut http::request::Parts,
+    peer: &Peer,
+    host: &HeaderValue,
+) -> Result<http::request::Parts, Fault> {
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.method = parts.method.clone();
+    head.version = parts.version;
+    head.headers = std::mem::take(&mut parts.headers);
+    let mut uri = std::mem::take(&mut parts.uri).into_parts();
+    uri.scheme = Some(if peer.is_secure() { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.authority = Some(
+        Authority::try_from(host.as_bytes())
+            .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?,
+    );
+    uri.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    head.uri = Uri::from_parts(uri)
+        .map_err(|_| Fault::BadRequest("The request's target is not in a form that is served."))?;
+    Ok(head)
+}
+
+/// A trace context that is not one is not passed on (W3C Trace Context, section 3.2).
+fn keep_valid_trace(headers: &mut http::HeaderMap) {
+    let Some(value) = headers.get(&TRACEPARENT) else { return };
+    let bytes = value.as_bytes();
+    let hex = |range: std::ops::Range<usize>| {
+        bytes[range].iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+    };
+    let zero = |range: std::ops::Range<usize>| bytes[range].iter().all(|b| *b == b'0');
+    let shaped = bytes.len() >= 55
+        && [2, 35, 52].iter().all(|at| bytes[*at] == b'-')
+        && hex(0..2)
+        && hex(3..35)
+        && hex(36..52)
+        && hex(53..55);
+    // Version 00 has exactly these fields; ff is forbidden; later versions may add more.
+    let versioned = shaped && &bytes[..2] != b"ff" && (&bytes[..2] != b"00" || bytes.len() == 55);
+    if !versioned || zero(3..35) || zero(36..52) {
+        headers.remove(&TRACEPARENT);
+        headers.remove(&TRACESTATE);
+    }
+}
+
+/// The time and the clock reading at which a request arrived.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) time: SystemTime,
+    pub(crate) clock: Instant,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! What leaves: a guest's answer or a problem (RFC 9457), and the line that is logged when it has
+//! left.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{Method, Response, StatusCode, Uri, Version};
+use http_body::{Body, Frame, SizeHint};
+
+use super::body::BodyReport;
+use super::fault::Fault;
+use super::request_id::{self, RequestId};
+use super::{Arrival, TRACEPARENT};
+use crate::log::Sink;
+use crate::log::access::{AccessRecord, AccessService};
+use crate::service::{AnswerBody, BodyError, CallRecord, Service};
+
+/// What is collected of a request for its log line.
+pub(crate) struct Entry {
+    sink: Sink,
+    arrival: Arrival,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    id: RequestId,
+    client: IpAddr,
+    host: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
+    service: Option<Arc<Service>>,
+    record: CallRecord,
+    report: Option<Arc<BodyReport>>,
+    status: Option<StatusCode>,
+    outcome: &'static str,
+    error: Option<String>,
+}
+
+impl Entry {
+    pub(crate) fn new(sink: &Sink, parts: &http::request::Parts, id: RequestId) -> Logged {
+        let entry = Box::new(Entry {
+            sink: sink.clone(),
+            arrival: Arrival { time: SystemTime::now(), clock: Instant::now() },
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            id,
+            client: IpAddr::from([0, 0, 0, 0]),
+            host: None,
+            traceparent: None,
+            service: None,
+            record: CallRecord::default(),
+            report: None,
+            status: None,
+            outcome: "cancelled",
+            error: None,
+        });
+        Logged { entry, sent: 0 }
+    }
+
+    pub(crate) fn routed(
+        &mut self,
+        service: &Arc<Service>,
+        client: IpAddr,
+        host: &HeaderValue,
+        headers: &HeaderMap,
+    ) {
+        self.service = Some(service.clone());
+        self.client = client;
+        self.host = Some(host.clone());
+        self.traceparent = headers.get(&TRACEPARENT).cloned();
+    }
+
+    pub(crate) fn called(&mut self, record: CallRecord, report: Option<Arc<BodyReport>>) {
+        self.record = record;
+        self.report = report;
+    }
+
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.outcome = "ok";
+    }
+
+    pub(crate) fn failed(&mut self, fault: &Fault) {
+        let row = fault.row();
+        self.status = Some(row.status);
+        self.outcome = row.label;
+        self.error = fault.chain();
+    }
+
+    /// The answer's body is over, whole or not.
+    fn ended(&mut self, body: &AnswerBody) {
+        if self.service.is_some() && body.instance() != 0 {
+            self.record.cpu = body.cpu();
+            self.record.instance = body.instance();
+        }
+        match body.error() {
+            Some(error) => {
+                self.outcome = match error {
+                    BodyError::Guest(failure) => failure.label(),
+                    BodyError::TooLarge { .. } => "response-too-large",
+                    BodyError::Invalid { .. } => "invalid-body",
+                };
+                self.error = Some(crate::log::chain(error).to_string());
+            }
+            None if !body.is_whole() => self.outcome = "client-gone",
+            None => {}
+        }
+    }
+
+    fn log(&self, sent: u64) {
+        let text = |value: &Option<HeaderValue>| -> Option<String> {
+            value.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let traceparent = text(&self.traceparent);
+        let host = self.host.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let record = AccessRecord {
+            time: self.arrival.time,
+            request_id: self.id.as_str(),
+            client: self.client,
+            method: self.method.as_str(),
+            host,
+            path: self.uri.path(),
+            version: self.version,
+            status: self.status.map(|status| status.as_u16()),
+            request_bytes: self.report.as_ref().map_or(0, |report| report.read()),
+            response_bytes: sent,
+            duration: self.arrival.clock.elapsed(),
+            service: self.service.as_ref().map(|service| AccessService {
+                name: service.name(),
+                revision: self.record.revision,
+                instance: (self.record.instance != 0).then_some(self.record.instance),
+                cpu: self.record.cpu,
+                queue_wait: self.record.queued,
+            }),
+            outcome: self.outcome,
+            error: self.error.as_deref(),
+            traceparent: traceparent.as_deref(),
+        };
+        record.log(&self.sink);
+    }
+}
+
+/// The body of every answer; when it is dropped, its request is over and logged.
+pub(crate) struct GatewayBody {
+    body: AnswerBody,
+    entry: Option<Logged>,
+}
+
+/// An entry that is logged when dropped, also when a request is cancelled before its answer.
+pub(crate) struct Logged {
+    pub(crate) entry: Box<Entry>,
+    sent: u64,
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        self.entry.log(self.sent);
+    }
+}
+
+impl GatewayBody {
+    pub(crate) fn new(body: AnswerBody, entry: Option<Logged>) -> GatewayBody {
+        GatewayBody { body, entry }
+    }
+}
+
+impl Body for GatewayBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for GatewayBody {
+    fn drop(&mut self) {
+        if let Some(logged) = &mut self.entry {
+            logged.sent = self.body.sent();
+            logged.entry.ended(&self.body);
+        }
+    }
+}
+
+/// The answer to a request that no guest answered.
+pub(crate) fn problem(
+    fault: &Fault,
+    id: &RequestId,
+    entry: Option<Logged>,
+) -> Response<GatewayBody> {
+    let row = fault.row();
+    let text = serde_json::json!({
+        "type": "about:blank",
+        "title": row.status.canonical_reason().unwrap_or("Error"),
+        "status": row.status.as_u16(),
+        "detail": row.text,
+        "request_id": id.as_str(),
+    });
+    let body = AnswerBody::text(Bytes::from(format!("{text}\n")));
+    let mut response = Response::new(GatewayBody::new(body, entry));
+    *response.status_mut() = row.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(request_id::HEADER, id.value().clone());
+    if let Fault::MethodNotAllowed(allow) = fault
+        && let Ok(allow) = HeaderValue::from_str(allow)
+    {
+        headers.insert(ALLOW, allow);
+    }
+    if let Some(after) = fault.retry_after() {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if matches!(fault, Fault::BodyTooLarge | Fault::BodyTimeout | Fault::BodyBroken) {
+        // What is left of the body would be read as the next request.
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

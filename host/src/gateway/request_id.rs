@@ -1,0 +1,85 @@
+//! The id that ties a request's answer, its log lines and its guest's own logs together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// `x-request-id`, on requests to guests and on every answer.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longer ids are not ids; nobody may fill our logs through this header.
+const LENGTH_MAX: usize = 128;
+
+/// See the module. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The client's id if it is one, or a new one of 128 random bits.
+    pub(crate) fn accept_or_make(headers: &HeaderMap) -> RequestId {
+        match headers.get(&HEADER) {
+            Some(value) if is_id(value.as_bytes()) => RequestId(value.clone()),
+            _ => RequestId::make(),
+        }
+    }
+
+    fn make() -> RequestId {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let random = fastrand::u128(..).to_be_bytes();
+        let mut text = Vec::with_capacity(32);
+        for byte in random {
+            text.push(HEX[usize::from(byte >> 4)]);
+            text.push(HEX[usize::from(byte & 15)]);
+        }
+        // Hexadecimal digits are legal in a header value.
+        RequestId(
+            HeaderValue::from_maybe_shared(Bytes::from(text))
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+        )
+    }
+
+    pub(crate) fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // Only visible ASCII gets in, see `is_id`.
+        self.0.to_str().unwrap_or_default()
+    }
+
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::from(self.as_str())
+    }
+}
+
+fn is_id(bytes: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(byte);
+    !bytes.is_empty() && bytes.len() <= LENGTH_MAX && bytes.iter().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(id: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, HeaderValue::from_str(id).unwrap());
+        RequestId::accept_or_make(&headers).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_clients_id_is_kept_if_it_is_one() {
+        assert_eq!(given("abc-123_4.5"), "abc-123_4.5");
+        for bad in ["", "two words", "<script>", &"x".repeat(LENGTH_MAX + 1)] {
+            assert_eq!(given(bad).len(), 32, "{bad:?} must be replaced");
+        }
+    }
+
+    #[test]
+    fn made_ids_differ() {
+        let ids: std::collections::HashSet<_> =
+            (0..1000).map(|_| RequestId::make().as_str().to_owned()).collect();
+        assert_eq!(ids.len(), 1000);
+    }
+}
