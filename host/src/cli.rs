@@ -1,3 +1,40 @@
 //! The commands, one file each: arguments in, an exit code out.
 
+pub mod check;
 pub mod inspect;
+pub mod log_options;
+pub mod ps;
+pub mod report;
+pub mod run;
+pub mod serve;
+
+use std::process::ExitCode;
+
+/// What the exit codes of all commands mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; of `run` and `serve`: stopped in good order.
+    Ok = 0,
+    /// It did not work: an address in use, a host that is not running…
+    Failed = 1,
+    /// The command line itself is wrong.
+    Usage = 2,
+    /// The manifest or a component has mistakes; nothing was started.
+    Mistakes = 3,
+    /// Stopped at once by a second signal.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// The table for `--help`.
+pub const EXIT_CODES: &str = "Exit codes:
+  0    done; run and serve: stopped in good order
+  1    it did not work; the message says why
+  2    the command line is wrong
+  3    the manifest or a component has mistakes; nothing was started
+  130  stopped at once by a second signal";

@@ -14,6 +14,7 @@ use skep_core::lifecycle::Kind;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
+pub(crate) use self::build::routes;
 pub use self::build::{Built, Machinery, build, pool_size};
 use crate::artifact::{Artifact, Role};
 use crate::capability::Linked;

@@ -4,12 +4,12 @@
 //! Before it: `service` has admitted the request. Beside it: [`once`] serves one request at a
 //! time (WASI 0.2), [`shared`] several at once (WASI 0.3), [`worker`] runs a program.
 
-pub(crate) mod memory;
-pub(crate) mod meter;
-pub(crate) mod once;
-pub(crate) mod pool;
-pub(crate) mod shared;
-pub(crate) mod worker;
+pub mod memory;
+pub mod meter;
+pub mod once;
+pub mod pool;
+pub mod shared;
+pub mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

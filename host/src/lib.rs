@@ -3,6 +3,10 @@
 //! A request walks `listener` → `gateway` → `service` → `instance`; a deploy walks `deploy` →
 //! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
 
+pub mod host;
+
+pub mod control;
+
 pub mod listener;
 
 pub mod gateway;
@@ -12,6 +16,10 @@ pub mod service;
 pub mod instance;
 
 pub mod deploy;
+
+pub mod supervisor;
+
+pub mod probe;
 
 pub mod artifact;
 

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use skep::artifact::child;
-use skep::cli::inspect;
+use skep::cli::{self, Exit, check, inspect, ps, run, serve};
 
-/// A WebAssembly service host.
+/// Skep runs an application's WebAssembly services in one process
 #[derive(Debug, Parser)]
+#[command(version, after_help = cli::EXIT_CODES)]
 struct Skep {
     #[command(subcommand)]
     command: Command,
@@ -16,6 +17,10 @@ struct Skep {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
+    Serve(serve::Serve),
+    Check(check::Check),
+    Ps(ps::Ps),
     /// Show what a component is and what it would need granted
     Inspect(inspect::Inspect),
     /// Compile a component; the host's own
@@ -27,13 +32,19 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A trap must not cost a native backtrace, whatever the environment says.
+    skep::log::backtrace::disable_native();
     match Skep::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments).into(),
+        Command::Ps(arguments) => ps::run(&arguments).into(),
         Command::Inspect(arguments) => {
             match inspect::run(&arguments, &mut std::io::stdout().lock()) {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(()) => Exit::Ok.into(),
                 Err(error) => {
                     let _ = writeln!(std::io::stderr(), "error: {error}");
-                    ExitCode::FAILURE
+                    Exit::Mistakes.into()
                 }
             }
         }

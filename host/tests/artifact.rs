@@ -1,5 +1,7 @@
 //! Components from file to running code: the compiler's process, the compiled cache, `inspect`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::fs::{File, OpenOptions, Permissions};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -36,8 +38,7 @@ impl Bench {
     fn settings(&self) -> CacheSettings {
         CacheSettings {
             directory: Some(self.root.path().join("cache")),
-            compile_in: CompileIn::ThisProcess,
-            ..CacheSettings::default()
+            ..CacheSettings::new(CompileIn::ThisProcess)
         }
     }
 
@@ -282,7 +283,7 @@ fn a_missing_or_foreign_compiler_is_named() {
         ),
         ("/bin/false", "ended with code 1"),
         // Says it is done and has written nothing.
-        ("/bin/true", "cannot hold it"),
+        ("/bin/true", "`/bin/true` is not the skep executable"),
     ] {
         let settings = CacheSettings {
             compile_in: CompileIn::Process(exe.into()),
@@ -741,7 +742,7 @@ fn inspect(arguments: &[&str]) -> (Option<i32>, String) {
 
 const SHOP: &str = r#"
 (component $shop
-  (import "wasi:http/types@0.3.0-rc-2025-09-16" (instance))
+  (import "wasi:http/types@0.3.0-rc-2025-09-16" (instance (export "f" (func))))
   (import "wasi:config/store@0.2.0-rc.1" (instance))
   (import "wasi:sockets/tcp@0.2.3" (instance))
   (import "wasi:filesystem/types@0.2.13" (instance))
@@ -768,8 +769,8 @@ fn inspect_prints_what_a_component_is() {
     expect_test::expect![[r#"
         component  shop.wasm
         name       shop
-        digest     sha256:31f63527b6223e3f7f7594a3ff5162039a40eca7ecf4ae1324cd726100029e82
-        size       418 bytes (418 bytes), 1 core module with 1 function
+        digest     sha256:b9889c1efd4d2fef9fd5e9da3083e4d3a623ce635e341107ea504a9d12ceae32
+        size       429 bytes, 1 core module with 1 function
         memory     1 MiB at least per instance; 0 table elements
         made by    Rust (language)
                    rustc 1.91.0�[31m (processed-by)
@@ -785,9 +786,9 @@ fn inspect_prints_what_a_component_is() {
         exports
           wasi:http/incoming-handler@0.2.3  handle
 
-        in skep.toml
-          grants = { config = { greeting = "hello" } }   # needed
-          grants = { directories = [{ host = "data", guest = "/data", mode = "read-only" }] }   # if it is to have any
+        in skep.toml, under its [service.NAME]
+          grants.config = { greeting = "hello" }   # needed
+          grants.directories = [{ host = "data", guest = "/data", mode = "read-only" }]   # if it is to have any
 
         world
           package root:component;

@@ -40,7 +40,7 @@ pub(crate) fn demo(args: &[String]) -> Result {
     let address = address_to_use(wanted.as_deref())?.to_string();
     let this = env::current_exe().map_err(|error| format!("finding xtask itself: {error}"))?;
     Command::new(this)
-        .args([ANNOUNCE, &address])
+        .args([ANNOUNCE, &address, &std::process::id().to_string()])
         .stdin(Stdio::null())
         .spawn()
         .map_err(|error| format!("starting the announcer: {error}"))?;
@@ -54,16 +54,15 @@ pub(crate) fn demo(args: &[String]) -> Result {
 
 /// Waits until the shop answers, then prints where. Gives up when the host is gone.
 pub(crate) fn announce(args: &[String]) -> Result {
-    let [address] = args else {
-        return Err(format!("usage: {ANNOUNCE} ADDR"));
+    let [address, host] = args else {
+        return Err(format!("usage: {ANNOUNCE} ADDR HOST-PID"));
     };
     let address: SocketAddr = address
         .parse()
         .map_err(|error| format!("{address}: {error}"))?;
-    let host = parent_id();
     let start = Instant::now();
     while !answers(address) {
-        if parent_id() != host {
+        if parent_id().to_string() != *host {
             return Ok(());
         }
         if start.elapsed() > PATIENCE {
@@ -127,4 +126,44 @@ fn answers(address: SocketAddr) -> bool {
         Ok(&head == b"HTTP/1.1 200")
     };
     ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_was_asked_for_is_used_or_refused() {
+        let chosen = address_to_use(Some("127.0.0.1:0")).unwrap();
+        assert_ne!(chosen.port(), 0);
+
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        assert!(
+            address_to_use(Some(&address))
+                .unwrap_err()
+                .contains("cannot listen")
+        );
+        assert!(address_to_use(Some("nowhere")).is_err());
+    }
+
+    #[test]
+    fn only_a_home_page_counts_as_an_answer() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 503 No\r\n\r\n", false),
+            ("", false),
+        ] {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = server.local_addr().unwrap();
+            let serving = thread::spawn(move || {
+                let (mut stream, _) = server.accept().unwrap();
+                let mut request = [0; 512];
+                let _ = stream.read(&mut request).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            });
+            assert_eq!(answers(address), expected, "{answer:?}");
+            serving.join().unwrap();
+        }
+    }
 }

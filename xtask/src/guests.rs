@@ -133,3 +133,32 @@ fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
     folders.sort();
     Ok(folders)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_file_keeps_its_time_stamp() {
+        let folder = std::env::temp_dir().join(format!("xtask-copy-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (from, to) = (folder.join("from.wasm"), folder.join("to.wasm"));
+        fs::write(&from, "one").unwrap();
+        copy_if_different(&from, &to).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::options()
+            .write(true)
+            .open(&to)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+
+        copy_if_different(&from, &to).unwrap();
+        assert_eq!(fs::metadata(&to).unwrap().modified().unwrap(), long_ago);
+
+        fs::write(&from, "two").unwrap();
+        copy_if_different(&from, &to).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"two");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

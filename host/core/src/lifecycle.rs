@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::restart::{Backoff, Intensity, RestartPolicy, RestartWhen};
 
+mod enter;
 pub mod event;
 pub mod phase;
 
@@ -379,128 +380,6 @@ impl Lifecycle {
             }
         }
         true
-    }
-
-    // What becomes of it. Each enters a phase.
-
-    fn begin(&mut self, actions: &mut Vec<Action>) {
-        self.epoch += 1;
-        self.drain = None;
-        let attempt = self.strikes.saturating_add(1);
-        self.phase = Phase::Starting {
-            attempt,
-            since: self.now,
-        };
-        actions.push(Action::Begin {
-            epoch: self.epoch,
-            attempt,
-        });
-        self.arm(
-            self.now.saturating_add(self.settings.start_timeout),
-            actions,
-        );
-    }
-
-    /// The service has failed, not just one of its instances.
-    fn fail(&mut self, cause: Cause, actions: &mut Vec<Action>) {
-        self.strikes = self.strikes.saturating_add(1);
-        let restart = &self.settings.restart;
-        if restart.when == RestartWhen::Never || self.strikes > restart.max {
-            self.park(cause, actions);
-        } else {
-            let delay = self.backoff.next_delay();
-            self.back_off(delay, cause, actions);
-        }
-    }
-
-    fn back_off(&mut self, delay: Duration, cause: Cause, actions: &mut Vec<Action>) {
-        self.close(actions);
-        let until = self.now.saturating_add(delay);
-        self.phase = Phase::BackingOff {
-            since: self.now,
-            until,
-            attempt: self.strikes,
-            cause: cause.clone(),
-        };
-        actions.push(Action::Report(Report::BackingOff {
-            delay,
-            attempt: self.strikes,
-            cause,
-        }));
-        self.arm(until, actions);
-    }
-
-    fn park(&mut self, cause: Cause, actions: &mut Vec<Action>) {
-        self.close(actions);
-        self.timer = None;
-        self.phase = Phase::Parked {
-            since: self.now,
-            cause: cause.clone(),
-            crashes: self.strikes,
-        };
-        actions.push(Action::Report(Report::Parked {
-            cause,
-            crashes: self.strikes,
-        }));
-    }
-
-    fn drain(&mut self, deadline: Duration, then: Then, actions: &mut Vec<Action>) {
-        self.close(actions);
-        let token = self.next_token();
-        self.drain = Some(token);
-        self.phase = Phase::Draining {
-            since: self.now,
-            deadline,
-            then,
-        };
-        actions.push(Action::Report(Report::Draining { deadline }));
-        actions.push(Action::Drain { deadline, token });
-        self.arm(deadline, actions);
-    }
-
-    fn become_stopped(&mut self, cause: Cause, actions: &mut Vec<Action>) {
-        self.close(actions);
-        self.timer = None;
-        self.drain = None;
-        self.phase = Phase::Stopped {
-            since: self.now,
-            cause: cause.clone(),
-        };
-        actions.push(Action::Report(Report::Stopped { cause }));
-    }
-
-    // Small steps.
-
-    /// Admission is open only while an HTTP service is ready.
-    fn close(&self, actions: &mut Vec<Action>) {
-        if self.settings.kind == Kind::Http && matches!(self.phase, Phase::Ready { .. }) {
-            actions.push(Action::Close);
-        }
-    }
-
-    /// The latest timer is the only one that counts.
-    fn arm(&mut self, at: Duration, actions: &mut Vec<Action>) {
-        let token = self.next_token();
-        self.timer = Some(token);
-        actions.push(Action::ArmTimer { at, token });
-    }
-
-    fn next_token(&mut self) -> u64 {
-        self.token += 1;
-        self.token
-    }
-
-    /// A ready service in which nothing failed for as long as crashes are remembered is healthy.
-    fn end_quiet_period(&mut self) {
-        if self.now.saturating_sub(self.quiet_since) >= self.settings.restart.within {
-            self.forgive();
-        }
-        self.quiet_since = self.now;
-    }
-
-    fn forgive(&mut self) {
-        self.strikes = 0;
-        self.backoff.reset();
     }
 }
 

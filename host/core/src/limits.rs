@@ -15,6 +15,8 @@ pub const MEMORY: ByteSize = ByteSize::mib(64);
 pub const MEMORY_MAX: ByteSize = ByteSize::gib(4);
 /// One page: with less, no instance can begin.
 pub const MEMORY_MIN: ByteSize = ByteSize::kib(64);
+/// Of all instances together: more than any machine has.
+pub const MEMORY_TOTAL_MAX: ByteSize = ByteSize::gib(1 << 20);
 /// Elements (function references and the like) of all tables of one instance; large interpreters
 /// have some ten thousand, and each costs the host eight bytes.
 pub const TABLE_ELEMENTS: u32 = 100_000;

@@ -61,13 +61,15 @@ pub struct CacheSettings {
     pub parallel: NonZeroUsize,
 }
 
-impl Default for CacheSettings {
-    fn default() -> Self {
+impl CacheSettings {
+    /// The user's directory and the default limits. Where to compile has no default: only an
+    /// executable that answers to `compile` may take [`CompileIn::own_executable`].
+    pub fn new(compile_in: CompileIn) -> CacheSettings {
         CacheSettings {
             directory: None,
             max_bytes: CACHE_BYTES,
             max_age: CACHE_AGE,
-            compile_in: CompileIn::own_executable(),
+            compile_in,
             limits: CompileLimits::default(),
             parallel: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
@@ -291,16 +293,16 @@ impl Inner {
     /// Compiles into the cache directory; where that cannot take the code, into a file without
     /// a name that lasts as long as the mapping.
     fn compile(&self, artifact: &Artifact) -> Result<TrustedCode, CompileError> {
-        let store = |source| CompileError::Store {
+        let store = |error| CompileError::Store {
             path: artifact.path().to_owned(),
-            source,
+            error,
         };
         let file = match self.compile_and_keep(artifact) {
             Ok(file) => file,
-            Err(CompileError::Store { source, .. }) => {
+            Err(CompileError::Store { error, .. }) => {
                 tracing::warn!(
                     directory = %self.directory.entries().display(),
-                    error = %source,
+                    %error,
                     "the compiled cache takes nothing; components are compiled at every start"
                 );
                 let file = tempfile::tempfile().map_err(store)?;
@@ -315,9 +317,9 @@ impl Inner {
     }
 
     fn compile_and_keep(&self, artifact: &Artifact) -> Result<File, CompileError> {
-        let store = |source| CompileError::Store {
+        let store = |error| CompileError::Store {
             path: artifact.path().to_owned(),
-            source,
+            error,
         };
         let temporary = tempfile::Builder::new()
             .prefix(prune::TEMPORARY_PREFIX)

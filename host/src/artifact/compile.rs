@@ -109,20 +109,20 @@ pub enum CompileError {
         how: String,
     },
     /// The compiler process cannot be started or spoken to.
-    #[error("cannot run the compiler `{exe}`: {source}; it must be the skep executable", exe = .exe.display())]
+    #[error("cannot run the compiler `{exe}`: {error}; it must be the skep executable", exe = .exe.display())]
     Spawn {
         /// The executable.
         exe: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The compiled code cannot be written or read back.
-    #[error("cannot keep the compiled code of component `{path}`: {source}; check free space and permissions of the cache directory and the temporary directory", path = .path.display())]
+    #[error("cannot keep the compiled code of component `{path}`: {error}; check free space and permissions of the cache directory and the temporary directory", path = .path.display())]
     Store {
         /// The component.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        error: std::io::Error,
     },
 }
 
@@ -169,9 +169,9 @@ impl Compiler {
         artifact: &Artifact,
         out: &File,
     ) -> Result<(), CompileError> {
-        let spawn = |source| CompileError::Spawn {
+        let spawn = |error| CompileError::Spawn {
             exe: exe.clone(),
-            source,
+            error,
         };
         let began = Instant::now();
         let mut child = Command::new(&exe)
@@ -188,6 +188,10 @@ impl Compiler {
             .attend(&mut child, artifact.bytes(), began)
             .map_err(spawn)?;
         match status {
+            Some(status) if status.success() && !holds_code(out) => Err(CompileError::Died {
+                path: artifact.path().to_owned(),
+                how: format!("`{}` is not the skep executable", exe.display()),
+            }),
             Some(status) => self.judge(artifact, status, &said),
             None => Err(CompileError::OverLimit {
                 path: artifact.path().to_owned(),
@@ -247,7 +251,7 @@ impl Compiler {
             },
             (Some(child::NOT_WRITTEN), _) => CompileError::Store {
                 path,
-                source: std::io::Error::other(said.to_owned()),
+                error: std::io::Error::other(said.to_owned()),
             },
             (_, Some(libc::SIGXCPU)) => {
                 over(format!("{} s of processor time", self.limits.cpu.as_secs()))
@@ -287,10 +291,17 @@ fn compile_here(engine: &Engine, artifact: &Artifact, mut out: &File) -> Result<
     })?;
     out.rewind()
         .and_then(|()| out.write_all(&code))
-        .map_err(|source| CompileError::Store {
+        .map_err(|error| CompileError::Store {
             path: path(),
-            source,
+            error,
         })
+}
+
+/// Whether wasmtime has written there: its code comes as an ELF file. What is no `skep` (a test
+/// binary, say) may well end without complaint.
+fn holds_code(out: &File) -> bool {
+    let mut magic = [0; 4];
+    std::os::unix::fs::FileExt::read_exact_at(out, &mut magic, 0).is_ok() && magic == *b"\x7fELF"
 }
 
 /// Rust aborts when memory cannot be had, mapping it fails with ENOMEM, a thread with EAGAIN: all

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use wasm_metadata::Producers;
-use wasmparser::component_types::{ComponentEntityType, ComponentItem};
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentItem};
 use wasmparser::types::{Types, TypesRef};
 use wasmparser::{
     BinaryReaderError, ComponentNameSectionReader, KnownCustom, Parser, Payload, ValidPayload,
@@ -53,6 +53,8 @@ pub struct Item {
     pub kind: ItemKind,
     /// The functions of an interface, as the component names them (`[method]fields.append`).
     pub functions: Vec<String>,
+    /// The resources that an interface defines (not those it only mentions).
+    pub resources: Vec<String>,
 }
 
 /// What stands behind an import or export.
@@ -169,6 +171,12 @@ impl Item {
     /// Whether this is `interface`, which is written without a version.
     pub fn is(&self, interface: &str) -> bool {
         split_version(&self.name).0 == interface
+    }
+
+    /// An interface of nothing but types (records, variants, aliases): names for what others
+    /// define, which nobody has to provide.
+    pub fn is_types_only(&self) -> bool {
+        self.kind == ItemKind::Interface && self.functions.is_empty() && self.resources.is_empty()
     }
 
     /// What follows the `@`.
@@ -333,26 +341,40 @@ impl Walk {
 const PAGE_SIZE_LOG2: u32 = 16;
 
 fn item(types: TypesRef<'_>, name: &str, ty: &ComponentEntityType) -> Item {
-    let (kind, functions) = match ty {
-        ComponentEntityType::Instance(id) => (
-            ItemKind::Interface,
-            types[*id]
-                .exports
-                .iter()
-                .filter(|(_, export)| matches!(export.ty, ComponentEntityType::Func(_)))
-                .map(|(name, _)| name.clone())
-                .collect(),
-        ),
-        ComponentEntityType::Func(_) => (ItemKind::Function, Vec::new()),
-        ComponentEntityType::Type { .. } => (ItemKind::Type, Vec::new()),
+    let mut item = Item {
+        name: name.to_owned(),
+        kind: ItemKind::Other,
+        functions: Vec::new(),
+        resources: Vec::new(),
+    };
+    match ty {
+        ComponentEntityType::Instance(id) => {
+            item.kind = ItemKind::Interface;
+            let names = |wanted: fn(&ComponentEntityType) -> bool| {
+                let exports = types[*id].exports.iter();
+                let wanted = exports.filter(|(_, export)| wanted(&export.ty));
+                wanted.map(|(name, _)| name.clone()).collect()
+            };
+            item.functions = names(|ty| matches!(ty, ComponentEntityType::Func(_)));
+            item.resources = names(defines_resource);
+        }
+        ComponentEntityType::Func(_) => item.kind = ItemKind::Function,
+        ComponentEntityType::Type { .. } => item.kind = ItemKind::Type,
         ComponentEntityType::Module(_)
         | ComponentEntityType::Component(_)
-        | ComponentEntityType::Value(_) => (ItemKind::Other, Vec::new()),
-    };
-    Item {
-        name: name.to_owned(),
-        kind,
-        functions,
+        | ComponentEntityType::Value(_) => {}
+    }
+    item
+}
+
+/// A resource of its own, rather than another name for one that was there before.
+fn defines_resource(ty: &ComponentEntityType) -> bool {
+    match ty {
+        ComponentEntityType::Type {
+            referenced,
+            created: created @ ComponentAnyTypeId::Resource(_),
+        } => referenced == created,
+        _ => false,
     }
 }
 
@@ -364,7 +386,7 @@ fn is_wit_package(types: TypesRef<'_>, exports: &[String]) -> bool {
                 matches!(
                     item.ty,
                     ComponentEntityType::Type {
-                        created: wasmparser::component_types::ComponentAnyTypeId::Component(_),
+                        created: ComponentAnyTypeId::Component(_),
                         ..
                     }
                 )

@@ -113,6 +113,7 @@ const TO_ORIGINS: &str = "only to the origins that are granted";
 use Need::{Denied, Given};
 use Releases::{Exactly, V02, V03};
 
+/// Interfaces of types alone (`wasi:cli/types@0.3`) are not in it: nobody has to provide them.
 const TABLE: &[Row] = &[
     row("wasi:io/error", V02, Given, ""),
     row("wasi:io/poll", V02, Given, ""),
@@ -121,7 +122,6 @@ const TABLE: &[Row] = &[
     row("wasi:clocks/monotonic-clock", V03, Given, ""),
     row("wasi:clocks/wall-clock", V02, Given, ""),
     row("wasi:clocks/system-clock", V03, Given, ""),
-    row("wasi:clocks/types", V03, Given, ""),
     row("wasi:random/random", V02, Given, ""),
     row("wasi:random/random", V03, Given, ""),
     row("wasi:random/insecure", V02, Given, ""),
@@ -132,7 +132,6 @@ const TABLE: &[Row] = &[
     row("wasi:cli/environment", V03, ENVIRONMENT, NO_VARIABLE),
     row("wasi:cli/exit", V02, Given, ENDS_INSTANCE),
     row("wasi:cli/exit", V03, Given, ENDS_INSTANCE),
-    row("wasi:cli/types", V03, Given, ""),
     row("wasi:cli/stdin", V02, Given, "always empty"),
     row("wasi:cli/stdin", V03, Given, "always empty"),
     row("wasi:cli/stdout", V02, Given, TO_LOG),
@@ -182,6 +181,7 @@ fn needed(item: &Item) -> GrantNeeded {
         .find(|row| row.interface == interface && row.releases.include(version));
     let (need, note) = match row {
         Some(row) => (row.need.clone(), noted(row, version)),
+        None if item.is_types_only() => (Given, "types only".to_owned()),
         None => missing(item, interface),
     };
     GrantNeeded {
@@ -284,4 +284,53 @@ pub(super) fn edit_distance(one: &str, other: &str) -> usize {
         }
     }
     row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::{Linked, Linkers};
+    use crate::engine::{Allocation, config};
+
+    /// A name that the linker has cannot be defined once more.
+    fn linked(linked: Linked) -> impl Fn(&Row) -> bool {
+        let engine = wasmtime::Engine::new(&config(Allocation::OnDemand)).unwrap();
+        let linker = Linkers::new(&engine).get(linked).unwrap();
+        move |row| {
+            let name = format!("{}@{}", row.interface, row.releases.newest());
+            let mut linker = wasmtime::component::Linker::clone(&linker);
+            linker.allow_shadowing(false);
+            let defined = linker.root().func_wrap(&name, |_, (): ()| Ok(()));
+            defined.is_err()
+        }
+    }
+
+    #[test]
+    fn the_table_says_what_is_linked() {
+        let bare = linked(Linked::default());
+        let full = linked(Linked {
+            outgoing_http: true,
+            config: true,
+        });
+        for row in TABLE {
+            let granted_only = matches!(row.need, Need::Required { .. });
+            assert_eq!(bare(row), !granted_only, "{}", row.interface);
+            assert!(full(row), "{}@{}", row.interface, row.releases.newest());
+        }
+        let absent = row("wasi:keyvalue/store", V02, Given, "");
+        assert!(!full(&absent));
+    }
+
+    #[test]
+    fn the_table_names_each_release_once() {
+        for (i, row) in TABLE.iter().enumerate() {
+            let same =
+                |other: &&Row| other.interface == row.interface && other.releases == row.releases;
+            assert!(
+                !TABLE[i + 1..].iter().any(|other| same(&other)),
+                "{}",
+                row.interface
+            );
+        }
+    }
 }

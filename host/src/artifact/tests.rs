@@ -270,7 +270,9 @@ fn roles_follow_released_exports() {
 #[test]
 fn needs_follow_the_table() {
     let need = |import: &str| {
-        let description = describe(&format!(r#"(component (import "{import}" (instance)))"#));
+        let description = describe(&format!(
+            r#"(component (import "{import}" (instance (export "f" (func)))))"#
+        ));
         required_grants(&description).remove(0)
     };
     let word = |import: &str| match need(import).need {
@@ -320,6 +322,21 @@ fn needs_follow_the_table() {
     assert_eq!(need("wasi:io/poll@0.2.13").note, "newer than Skep's 0.2.12");
     let note = need("shop:catalog/products@1.0.0").note;
     assert!(note.contains("another service"), "{note}");
+    let types = r#"(component
+        (import "shop:catalog/types@1.0.0" (instance
+          (type $price (record (field "cents" u32)))
+          (export "price" (type (eq $price))))))"#;
+    let grant = required_grants(&describe(types)).remove(0);
+    assert_eq!((grant.need, &*grant.note), (Need::Given, "types only"));
+    let resource = r#"(component
+        (import "shop:catalog/items@1.0.0" (instance $i (export "item" (type (sub resource)))))
+        (alias export $i "item" (type $item))
+        (import "shop:catalog/names@1.0.0" (instance (export "thing" (type (eq $item))))))"#;
+    let description = describe(resource);
+    assert_eq!(description.imports[0].resources, ["item"]);
+    let grants = required_grants(&description);
+    assert!(matches!(grants[0].need, Need::Missing { .. }), "{grants:?}");
+    assert_eq!(grants[1].need, Need::Given);
     let function = describe(r#"(component (import "f" (func)))"#);
     let grant = required_grants(&function).remove(0);
     assert!(matches!(grant.need, Need::Missing { .. }), "{grant:?}");

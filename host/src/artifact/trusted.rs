@@ -18,23 +18,38 @@ impl TrustedCode {
         TrustedCode(file)
     }
 
-    /// Maps the file, so that all processes and services with the same code share its pages.
+    /// Maps the file, so that all processes and services with the same code share its pages; where
+    /// it cannot be mapped (no /proc, a file system mounted `noexec`), copies it.
     pub(super) fn load(mut self, engine: &Engine) -> wasmtime::Result<Component> {
-        #[cfg(target_os = "linux")]
-        {
-            use std::os::fd::AsRawFd;
-            // This name leads to the open file itself, not to what its path may mean by now.
-            let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-            if std::path::Path::new(&path).exists() {
-                // SAFETY: `new`'s caller has vouched for this file's contents, and that they stay.
-                return unsafe { Component::deserialize_file(engine, path) };
-            }
+        if let Some(mapped) = self.map(engine) {
+            return mapped;
         }
-        // Without /proc: a copy in memory, which other processes do not share.
         let mut bytes = Vec::new();
         self.0.seek(SeekFrom::Start(0))?;
         self.0.read_to_end(&mut bytes)?;
-        // SAFETY: as above; the bytes were read through the descriptor that was vouched for.
+        // SAFETY: `new`'s caller has vouched for the file, and the bytes were read through it.
         unsafe { Component::deserialize(engine, bytes) }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn map(&self, engine: &Engine) -> Option<wasmtime::Result<Component>> {
+        use std::os::fd::AsRawFd;
+        // This name leads to the open file itself, not to what its path may mean by now.
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        // SAFETY: `new`'s caller has vouched for this file's contents, and that they stay.
+        match unsafe { Component::deserialize_file(engine, path) } {
+            // Whatever the reason, copying either helps or says it too.
+            Err(error) => {
+                tracing::debug!(error = format!("{error:#}"), "cannot map compiled code");
+                None
+            }
+            mapped => Some(mapped),
+        }
+    }
+
+    /// Elsewhere no name is known that leads to an open file.
+    #[cfg(not(target_os = "linux"))]
+    fn map(&self, _engine: &Engine) -> Option<wasmtime::Result<Component>> {
+        None
     }
 }

@@ -198,10 +198,7 @@ fn print_sizes(description: &Description, out: &mut impl Write) -> io::Result<()
     };
     let modules = counted(u64::from(sizes.core_modules), "core module");
     let functions = counted(u64::from(sizes.functions), "function");
-    writeln!(
-        out,
-        "size       {component}, {modules} with {functions}"
-    )?;
+    writeln!(out, "size       {component}, {modules} with {functions}")?;
     writeln!(
         out,
         "memory     {} at least per instance; {}",

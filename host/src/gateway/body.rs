@@ -30,7 +30,7 @@ pub(crate) enum BodyFault {
     Broken,
 }
 
-const FINE: u8 = 0;
+// 0: it is fine so far.
 const TOO_LARGE: u8 = 1;
 const TIMED_OUT: u8 = 2;
 const BROKEN: u8 = 3;

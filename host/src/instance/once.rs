@@ -48,7 +48,7 @@ impl Live {
 }
 
 /// The compiled and linked code of a revision, with the mould of its instances.
-pub(crate) struct Code {
+pub struct Code {
     pub(crate) pre: ProxyPre<GuestState>,
     pub(crate) mould: Mould,
 }

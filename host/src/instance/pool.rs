@@ -24,7 +24,7 @@ struct Idle {
 }
 
 /// A stack of idle instances.
-pub(crate) struct Pool {
+pub struct Pool {
     reuse: Reuse,
     idle: Mutex<Vec<Idle>>,
 }

@@ -26,7 +26,7 @@ use super::{Failure, GuestState, Mould, panic_message};
 use crate::task;
 
 /// The compiled and linked code of a revision, with the mould of its instances.
-pub(crate) struct Code {
+pub struct Code {
     pub(crate) pre: ServicePre<GuestState>,
     pub(crate) mould: Mould,
 }
@@ -77,7 +77,7 @@ struct Actor {
 pub(crate) type OnCrash = Box<dyn Fn(SharedFailure, u64) + Send + Sync>;
 
 /// The shared instances of one revision.
-pub(crate) struct Group {
+pub struct Group {
     code: Arc<Code>,
     sharing: Sharing,
     on_crash: OnCrash,

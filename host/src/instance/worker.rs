@@ -14,7 +14,7 @@ use super::meter::Meter;
 use super::{Failure, GuestState, Mould, panic_message};
 
 /// A program of either WASI.
-pub(crate) enum CommandPre {
+pub enum CommandPre {
     /// `wasi:cli/run@0.2`
     V02(p2::bindings::CommandPre<GuestState>),
     /// `wasi:cli/run@0.3`
@@ -33,7 +33,7 @@ impl CommandPre {
 }
 
 /// The compiled and linked code of a revision, with the mould of its instances.
-pub(crate) struct Code {
+pub struct Code {
     pub(crate) pre: CommandPre,
     pub(crate) mould: Mould,
 }

@@ -215,3 +215,28 @@ fn lock(path: &Path) -> Result<File> {
     file.lock().map_err(failed)?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_finished_or_foreign_toolchain_is_not_used() {
+        let folder = env::temp_dir().join(format!("xtask-toolchain-{}", std::process::id()));
+        let sysroot = Path::new("/some/toolchain");
+        fs::create_dir_all(&folder).unwrap();
+        assert!(!is_ready(&folder, sysroot));
+        fs::write(folder.join(".ok"), stamp(Path::new("/another/toolchain"))).unwrap();
+        assert!(!is_ready(&folder, sysroot));
+        fs::write(folder.join(".ok"), stamp(sysroot)).unwrap();
+        assert!(is_ready(&folder, sysroot));
+
+        assert!(!has_target(&folder));
+        let libraries = folder.join("lib/rustlib").join(TARGET).join("lib");
+        fs::create_dir_all(&libraries).unwrap();
+        assert!(!has_target(&folder));
+        fs::write(libraries.join("libstd-0123456789abcdef.rlib"), "").unwrap();
+        assert!(has_target(&folder));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -3,28 +3,28 @@
 //!
 //! Every check passes over what is [`Entry::Bad`] in silence: each mistake is told once.
 use std::collections::BTreeMap;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::file::{HostFile, ManifestFile, RouteFile};
-use super::leaf::Time;
 use super::mistake::Mistake;
 use super::read::{Entry, Field, Reader, good};
-use super::suggest::did_you_mean;
 use super::{HostSettings, MANIFEST_BYTES_MAX, Manifest, Route, SERVICES_MAX, Service};
-use crate::duration::show;
 use crate::name::ServiceName;
 use crate::route::method::MethodSet;
-use crate::route::{HostPattern, Methods, RouteSpec, RouteTable};
-use crate::size::ByteSize;
+use crate::route::{HostPattern, Methods, RouteSpec};
 use crate::spanned::Spanned;
 use crate::{instances, limits};
 
+mod grants;
 mod http;
 mod service;
+mod step;
+mod usage;
+mod whole;
 
 /// More mistakes than this nobody reads at once.
 const MISTAKES_MAX: usize = 200;
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Manifest, Vec<Mistake>> {
     let mut reader = Reader::default();
     let file: ManifestFile = reader.keys(table.get_ref());
     let mut checker = Checker {
-        text,
+        lines: Lines::new(text),
         mistakes: reader.mistakes,
         warnings: Vec::new(),
         places: reader.places,
@@ -99,20 +99,30 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
             Mistake::new("syntax", span, message).label("here")
         })
         .collect();
+    mistakes.sort_by_key(|mistake| mistake.span.start);
+    let lines = Lines::new(text);
+    mistakes.dedup_by_key(|mistake| lines.of(mistake.span.start));
     sort(&mut mistakes);
-    mistakes.dedup_by_key(|mistake| line_of(text, mistake.span.start));
     mistakes
 }
 
-/// Lines count from 1.
-fn line_of(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().get(..at).unwrap_or_default();
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+/// Where lines end, so that a mistake can name the line of another place.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn new(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// Lines count from 1.
+    fn of(&self, at: usize) -> usize {
+        self.0.partition_point(|end| *end < at) + 1
+    }
 }
 
 /// Notes mistakes while the nouns are made.
-struct Checker<'t> {
-    text: &'t str,
+struct Checker {
+    lines: Lines,
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
     /// Dotted keys from the root, and where their values stand.
@@ -126,7 +136,7 @@ struct DraftRoute {
     timeout: Option<Duration>,
 }
 
-impl Checker<'_> {
+impl Checker {
     fn manifest(&mut self, file: &ManifestFile) -> Option<Manifest> {
         let name = self.required(&file.name, "name", 0..0, "the manifest", "name = \"shop\"");
         let http = self.http(&file.http);
@@ -161,7 +171,7 @@ impl Checker<'_> {
         let memory = self.size_between(
             &file.memory,
             "memory",
-            limits::MEMORY_MIN..=ByteSize::bytes(u64::MAX),
+            limits::MEMORY_MIN..=limits::MEMORY_TOTAL_MAX,
         );
         let instances = self.count_between(&file.instances, "instances", 1..=instances::MAX_MAX);
         let threads = self.count_between(&file.threads, "threads", 1..=limits::THREADS_MAX);
@@ -290,202 +300,6 @@ impl Checker<'_> {
             service: service?.clone(),
             timeout,
         })
-    }
-
-    /// Routes and links lead to services that exist.
-    fn known_services(
-        &mut self,
-        names: &[String],
-        services: &BTreeMap<ServiceName, Service>,
-        routes: &[DraftRoute],
-    ) {
-        let links = services.values().flat_map(|service| service.links.values());
-        let named = routes.iter().map(|route| &route.service);
-        for name in named.chain(links) {
-            if names.iter().any(|known| known == name.as_str()) {
-                continue;
-            }
-            let help = did_you_mean(name.as_str(), names.iter().map(String::as_str))
-                .unwrap_or_else(|| format!("write [service.{}] or name another service", **name));
-            let message = format!("there is no service `{}`", **name);
-            self.note(
-                Mistake::new("unknown-service", name.span.clone(), message)
-                    .label("unknown service")
-                    .help(help),
-            );
-        }
-    }
-
-    fn conflicts(&mut self, routes: &[DraftRoute]) {
-        let specs = routes.iter().map(|route| (route.spec.value.clone(), ()));
-        let Err(conflicts) = RouteTable::build(specs.collect()) else {
-            return;
-        };
-        for conflict in conflicts {
-            let (first, second) = (&routes[conflict.first], &routes[conflict.second]);
-            let message = format!(
-                "this route and the one of service `{}` in line {} both serve {} of `{}`",
-                *first.service,
-                line_of(self.text, first.spec.span.start),
-                conflict.overlap,
-                second.spec.path,
-            );
-            self.note(
-                Mistake::new("route-conflict", second.spec.span.clone(), message)
-                    .label(format!("serves the same as `{}`", first.spec.path))
-                    .help("change path, host or methods of one of them, or remove it"),
-            );
-        }
-    }
-
-    /// One instance must fit into what all together may use.
-    fn memory_of_all(&mut self, host: &HostSettings, services: &BTreeMap<ServiceName, Service>) {
-        let Some(all) = &host.memory else { return };
-        for service in services.values() {
-            if service.limits.memory > all.value {
-                let message = format!(
-                    "an instance of `{}` may use {}, but all guests together only {}",
-                    *service.name, service.limits.memory, all.value,
-                );
-                self.note(
-                    Mistake::new(
-                        "memory-over-host",
-                        service.span_of("limits.memory"),
-                        message,
-                    )
-                    .label("more than `host.memory`")
-                    .help("raise `host.memory` or lower the service's `limits.memory`"),
-                );
-            }
-        }
-    }
-
-    fn unreached(&mut self, services: &BTreeMap<ServiceName, Service>, routes: &[DraftRoute]) {
-        for service in services.values() {
-            let name = &service.name.value;
-            let routed = routes.iter().any(|route| route.service.value == *name);
-            let linked = services
-                .values()
-                .any(|other| other.links.values().any(|link| link.value == *name));
-            if !routed && !linked {
-                let message = format!("no route and no link leads to service `{name}`");
-                self.warnings.push(
-                    Mistake::new("no-route", service.name.span.clone(), message)
-                        .label("never called, unless it is a worker")
-                        .help("write routes = [\"/path\"]"),
-                );
-            }
-        }
-    }
-
-    // Small steps.
-
-    fn note(&mut self, mistake: Mistake) {
-        self.mistakes.push(mistake);
-    }
-
-    /// What stands at a key that cannot be left out.
-    fn required<'f, T>(
-        &mut self,
-        field: &'f Field<T>,
-        key: &str,
-        span: Range<usize>,
-        whose: &str,
-        example: &str,
-    ) -> Option<&'f Spanned<T>> {
-        if field.is_none() {
-            self.note(
-                Mistake::new("missing-key", span, format!("{whose} has no `{key}`"))
-                    .label(format!("`{key}` is missing"))
-                    .help(format!("write {example}")),
-            );
-        }
-        good(field)
-    }
-
-    fn count_between(
-        &mut self,
-        field: &Field<u32>,
-        key: &str,
-        range: RangeInclusive<u32>,
-    ) -> Option<Spanned<u32>> {
-        self.between(field, key, range, u32::to_string)
-    }
-
-    fn size_between(
-        &mut self,
-        field: &Field<ByteSize>,
-        key: &str,
-        range: RangeInclusive<ByteSize>,
-    ) -> Option<Spanned<ByteSize>> {
-        self.between(field, key, range, ByteSize::to_string)
-    }
-
-    fn time_between(
-        &mut self,
-        field: &Field<Time>,
-        key: &str,
-        range: RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        self.spanned_time(field, key, range).map(|time| time.value)
-    }
-
-    fn spanned_time(
-        &mut self,
-        field: &Field<Time>,
-        key: &str,
-        range: RangeInclusive<Duration>,
-    ) -> Option<Spanned<Duration>> {
-        let plain = match field {
-            Some(Entry::Good(time)) => Some(Entry::Good(time.clone().map(|time| time.0))),
-            Some(Entry::Bad) | None => None,
-        };
-        self.between(&plain, key, range, |time| show(*time).to_string())
-    }
-
-    /// The value if it is in range; outside, a mistake and nothing.
-    fn between<T: PartialOrd + Clone>(
-        &mut self,
-        field: &Field<T>,
-        key: &str,
-        range: RangeInclusive<T>,
-        show: impl Fn(&T) -> String,
-    ) -> Option<Spanned<T>> {
-        let value = good(field)?;
-        if range.contains(&value.value) {
-            return Some(value.clone());
-        }
-        let (bound, word) = if value.value < *range.start() {
-            (range.start(), "least")
-        } else {
-            (range.end(), "most")
-        };
-        let message = format!(
-            "`{key}` must be at {word} {}, not {}",
-            show(bound),
-            show(&value.value)
-        );
-        self.note(
-            Mistake::new("out-of-range", value.span.clone(), message)
-                .label("out of range")
-                .help(format!(
-                    "from {} to {}",
-                    show(range.start()),
-                    show(range.end())
-                )),
-        );
-        None
-    }
-
-    /// The second of two that are the same.
-    fn duplicate(&mut self, code: &'static str, span: Range<usize>, what: &str, first: usize) {
-        let line = line_of(self.text, first);
-        let message = format!("{what} is listed twice, first in line {line}");
-        self.note(
-            Mistake::new(code, span, message)
-                .label("again")
-                .help("remove one of them"),
-        );
     }
 }
 

@@ -62,10 +62,12 @@ fn parse<T: FromStr<Err: Display>>(
     match text.parse() {
         Ok(parsed) => Some(parsed),
         Err(error) => {
-            let mut mistake = Mistake::new(code, value.span(), error.to_string())
-                .label(format!("value of `{}`", reader.key()));
-            mistake.help = remedy(code, text);
-            reader.note(mistake);
+            let message = error.to_string();
+            let label = format!("value of `{}`", reader.key());
+            reader.note(Mistake::new(code, value.span(), message).label(label));
+            if let Some(help) = remedy(code, text) {
+                reader.help(help);
+            }
             None
         }
     }
@@ -111,6 +113,7 @@ fn remedy(code: &str, text: &str) -> Option<String> {
             let origin = format!("{scheme}://{host}");
             origin.parse::<Origin>().ok().and_then(|_| write(&origin))
         }
+        "bad-host" if text == "*" => Some("leave `host` out to serve any host".to_owned()),
         "bad-host" => {
             let host = text.split_once("://").map_or(text, |(_, rest)| rest);
             let host = host.split(['/', '?', '#']).next()?.rsplit('@').next()?;
@@ -169,10 +172,11 @@ parsed!(Method, "bad-method", "a method such as \"GET\"", {
     "type": "string", "enum": METHODS
 });
 parsed!(DurationRange, "bad-duration", "a range such as \"100ms..30s\"", {
-    "type": "string", "examples": ["100ms..30s"]
+    "title": "range of durations", "type": "string", "examples": ["100ms..30s"]
 });
 
 schema!(ByteSize, {
+    "title": "size",
     "type": ["string", "integer"], "minimum": 0,
     "pattern": "^[0-9]+ ?([KMGT]i?B|kB|B)?$", "examples": ["64MiB"]
 });
@@ -200,6 +204,7 @@ impl FromStr for Time {
 }
 
 schema!(Time, {
+    "title": "duration",
     "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$", "examples": ["500ms", "5s"]
 });
 
@@ -349,7 +354,13 @@ impl<T: Read> Read for Vec<Spanned<T>> {
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         let DeValue::Array(items) = value.get_ref() else {
             let expects = format!("a list, each item {}", T::EXPECTS);
-            return reader.wrong_type(value, &expects);
+            let help = match value.get_ref() {
+                DeValue::Table(_) => format!("write [[{}]]", reader.key()),
+                _ => format!("write {} = [ … ]", reader.key()),
+            };
+            reader.wrong_type::<()>(value, &expects);
+            reader.help(help);
+            return None;
         };
         let read = |item: &Value<'_>| Some(Spanned::new(T::read(item, reader)?, item.span()));
         Some(items.iter().filter_map(read).collect())

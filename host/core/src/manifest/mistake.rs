@@ -20,7 +20,7 @@ impl Mistake {
     pub fn new(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             span,
-            message: message.into(),
+            message: clip(message.into()),
             label: String::new(),
             help: None,
             code,
@@ -30,16 +30,27 @@ impl Mistake {
     /// A few words for the place itself.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = clip(label.into());
         self
     }
 
     /// What to write instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(clip(help.into()));
         self
     }
+}
+
+/// A message that quotes a page of text hides what it says.
+const MESSAGE_BYTES_MAX: usize = 500;
+
+fn clip(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 impl std::fmt::Display for Mistake {

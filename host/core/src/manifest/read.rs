@@ -147,6 +147,13 @@ impl Reader {
         self.mistakes.push(mistake);
     }
 
+    /// Adds what to write instead to the mistake that was noted last.
+    pub(super) fn help(&mut self, help: String) {
+        if let Some(last) = self.mistakes.last_mut() {
+            *last = last.clone().help(help);
+        }
+    }
+
     /// The key that is being read, for messages.
     pub(super) fn key(&self) -> &str {
         self.path.last().map_or("the manifest", String::as_str)

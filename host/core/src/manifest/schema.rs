@@ -1,4 +1,5 @@
 //! The JSON Schema of the manifest and its reference page, both from the types that read it.
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use schemars::Schema;
@@ -15,7 +16,24 @@ pub fn json() -> Value {
         .into_generator()
         .into_root_schema_for::<ManifestFile>();
     schema.insert("title".into(), "skep.toml".into());
-    schema.to_value()
+    tidy(schema.to_value())
+}
+
+/// Keys in the order of the alphabet, whatever order the build of serde_json keeps, and descriptions
+/// in one line.
+fn tidy(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<String, Value> = map.into_iter().collect();
+            let tidied = sorted.into_iter().map(|(key, value)| match value {
+                Value::String(text) if key == "description" => (key, one_line(&text).into()),
+                value => (key, tidy(value)),
+            });
+            Value::Object(tidied.collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(tidy).collect()),
+        value => value,
+    }
 }
 
 /// TOML has no null: an optional key is left out.
@@ -73,7 +91,7 @@ impl Page<'_> {
         let required = schema["required"].as_array();
         let _ = write!(self.text, "\n## `{title}`\n\n");
         if let Some(about) = schema["description"].as_str() {
-            let _ = write!(self.text, "{}\n\n", one_line(about));
+            let _ = write!(self.text, "{}\n\n", about);
         }
         self.text
             .push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
@@ -84,7 +102,7 @@ impl Page<'_> {
                 None if needed => "**required**".to_owned(),
                 None => "–".to_owned(),
             };
-            let about = one_line(value["description"].as_str().unwrap_or_default());
+            let about = value["description"].as_str().unwrap_or_default();
             let kind = self.kind(value);
             let _ = writeln!(self.text, "| `{key}` | {kind} | {default} | {about} |");
         }
@@ -135,6 +153,9 @@ impl Page<'_> {
     /// What kind of value a key takes, in a word.
     fn kind(&self, value: &Value) -> String {
         let value = self.resolve(value);
+        if let Some(title) = value["title"].as_str() {
+            return title.to_owned();
+        }
         if let Some(words) = value["enum"].as_array() {
             if words.len() > 4 {
                 return "word".to_owned();
@@ -182,3 +203,6 @@ fn toml_value(value: &Value) -> String {
         value => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

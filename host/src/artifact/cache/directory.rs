@@ -25,14 +25,14 @@ pub enum CacheError {
         remedy: &'static str,
     },
     /// The operating system refuses.
-    #[error("cannot {doing} `{path}` for the compiled cache: {source}", path = .path.display())]
+    #[error("cannot {doing} `{path}` for the compiled cache: {error}", path = .path.display())]
     Io {
         /// A verb: "create", "read".
         doing: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// Its reason.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -80,11 +80,7 @@ impl Directory {
             .prefix("skep-cache-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
-            .map_err(|source| CacheError::Io {
-                doing: "create a directory in",
-                path: std::env::temp_dir(),
-                source,
-            })?;
+            .map_err(io_error("create a directory in", &std::env::temp_dir()))?;
         let root = directory.path().to_owned();
         Directory::open(&root, Some(directory))
     }
@@ -252,11 +248,7 @@ fn make_key(entries: &Path, path: &Path) -> io::Result<()> {
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CacheError + use<> {
     let path = path.to_owned();
-    move |source| CacheError::Io {
-        doing,
-        path,
-        source,
-    }
+    move |error| CacheError::Io { doing, path, error }
 }
 
 fn user() -> u32 {

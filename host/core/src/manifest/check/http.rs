@@ -1,4 +1,5 @@
 //! `[http]`: the listener's part of a manifest.
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::spanned::Spanned;
 /// The shortest time-out that a client gets: less than a packet's way around the world.
 const CLIENT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
-impl Checker<'_> {
+impl Checker {
     pub(super) fn http(&mut self, field: &Field<HttpFile>) -> Option<Http> {
         let empty = HttpFile::default();
         let file = good(field).map_or(&empty, |file| &file.value);
@@ -65,15 +66,13 @@ impl Checker<'_> {
                 .help(format!("write listen = \"{LISTEN}\"")),
             );
         }
-        for (index, address) in addresses.iter().enumerate() {
-            // Port 0 is another port each time.
-            let same = |other: &&Spanned<SocketAddr>| other.value == address.value;
-            if let Some(first) = addresses[..index].iter().find(same)
-                && address.port() != 0
-            {
+        let mut seen = BTreeMap::new();
+        // Port 0 is another port each time.
+        for address in addresses.iter().filter(|address| address.port() != 0) {
+            let first = *seen.entry(address.value).or_insert(address.span.start);
+            if first != address.span.start {
                 let what = format!("the address {}", address.value);
-                let (span, first) = (address.span.clone(), first.span.start);
-                self.duplicate("duplicate-listen", span, &what, first);
+                self.duplicate("duplicate-listen", address.span.clone(), &what, first);
             }
         }
         Some(addresses)

@@ -1,0 +1,95 @@
+//! `skep ps`: how the services of the running host stand.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use skep_core::lifecycle::Phase;
+use skep_core::status::{HostStatus, ServiceStatus};
+
+use super::{Exit, report};
+use crate::control;
+use crate::deploy;
+use crate::host;
+
+/// List the services of the running host
+#[derive(Args, Debug)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Ps {
+    /// The manifest that the host was started with
+    #[arg(default_value = "skep.toml")]
+    manifest: PathBuf,
+    /// Print the listing as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Ps) -> Exit {
+    let socket = match deploy::read(&arguments.manifest) {
+        Ok(application) => host::control_socket(&application),
+        // A manifest that has mistakes now may have had none when the host was started.
+        Err(_) => arguments.manifest.with_file_name(".skep").join("control.sock"),
+    };
+    let status = match control::ask(&socket) {
+        Ok(status) => status,
+        Err(error) => {
+            report::failure(&error);
+            return Exit::Failed;
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    let written = if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &status)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        table(&mut out, &status)
+    };
+    if written.is_err() { Exit::Failed } else { Exit::Ok }
+}
+
+fn table(out: &mut impl Write, status: &HostStatus) -> std::io::Result<()> {
+    let name = status.services.iter().map(|row| row.service.as_str().len()).max().unwrap_or(0);
+    let name = name.max("SERVICE".len());
+    writeln!(
+        out,
+        "{:name$}  {:11}  {:>8}  {:>3}  {:>4}  {:>9}  {:>7}  {:>10}  CAUSE",
+        "SERVICE", "PHASE", "SINCE", "REV", "BUSY", "MEMORY", "CRASHES", "ANSWERED"
+    )?;
+    for row in &status.services {
+        let since = Duration::from_millis(status.now_ms).saturating_sub(row.phase.since());
+        writeln!(
+            out,
+            "{:name$}  {:11}  {:>8}  {:>3}  {:>4}  {:>7}KiB  {:>7}  {:>10}  {}",
+            row.service.as_str(),
+            row.phase.name(),
+            short(since),
+            row.revision,
+            row.in_flight,
+            row.memory_bytes / 1024,
+            row.crashes,
+            row.calls,
+            cause(row),
+        )?;
+    }
+    Ok(())
+}
+
+fn cause(row: &ServiceStatus) -> String {
+    let cause = row.cause().unwrap_or_default().replace(char::is_control, " ");
+    match &row.phase {
+        Phase::BackingOff { attempt, .. } => format!("attempt {attempt}: {cause}"),
+        _ => cause,
+    }
+}
+
+fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..=59 => format!("{seconds}s"),
+        60..=3599 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}

@@ -1,0 +1,98 @@
+//! Shows people what is wrong: mistakes below the lines they are in, errors with their causes.
+
+use std::io::{IsTerminal, Write};
+
+use ariadne::{Config, IndexType, Label, Report, ReportKind};
+use skep_core::manifest::Mistake;
+
+use super::Exit;
+use crate::deploy::{DeployError, Source};
+
+/// Writes mistakes and warnings to standard error, each with file, line, column and the text.
+pub fn mistakes(source: &Source, mistakes: &[Mistake], warnings: &[Mistake]) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut out = std::io::stderr().lock();
+    for mistake in mistakes {
+        draw(&mut out, source, mistake, ReportKind::Error, colour);
+    }
+    for warning in warnings {
+        draw(&mut out, source, warning, ReportKind::Warning, colour);
+    }
+}
+
+fn draw(
+    out: &mut impl Write,
+    source: &Source,
+    mistake: &Mistake,
+    kind: ReportKind<'static>,
+    colour: bool,
+) {
+    let file = source.path.display().to_string();
+    let config = Config::default().with_color(colour).with_index_type(IndexType::Byte);
+    // A place at the very end of the text has nothing to underline; show the last line.
+    let end = mistake.span.end.min(source.text.len());
+    let span = mistake.span.start.min(end)..end;
+    let mut report = Report::build(kind, (&*file, span.clone()))
+        .with_config(config)
+        .with_code(mistake.code)
+        .with_message(&mistake.message);
+    let mut label = Label::new((&*file, span));
+    if !mistake.label.is_empty() {
+        label = label.with_message(&mistake.label);
+    }
+    report = report.with_label(label);
+    if let Some(help) = &mistake.help {
+        report = report.with_help(help);
+    }
+    let drawn = report.finish().write((&*file, ariadne::Source::from(&source.text)), &mut *out);
+    if drawn.is_err() {
+        // Standard error is closed: there is nobody to tell.
+    }
+}
+
+/// One line per mistake, for texts that nobody wrote (`skep serve` makes its own manifest).
+pub fn plain(mistakes: &[Mistake], warnings: &[Mistake]) {
+    let mut out = std::io::stderr().lock();
+    for (kind, list) in [("error", mistakes), ("warning", warnings)] {
+        for mistake in list {
+            let _ = writeln!(out, "{kind}: {}", mistake.message);
+            if let Some(help) = &mistake.help {
+                let _ = writeln!(out, "  help: {help}");
+            }
+        }
+    }
+}
+
+/// Shows why a manifest is not run, and says with what code to exit.
+pub fn deploy_error(error: &DeployError, written_by_user: bool) -> Exit {
+    match error {
+        DeployError::Mistakes { source_text, mistakes: found, warnings } => {
+            if written_by_user {
+                mistakes(source_text, found, warnings);
+                summary(found.len(), warnings.len());
+            } else {
+                plain(found, warnings);
+            }
+            Exit::Mistakes
+        }
+        DeployError::Unreadable { .. } => {
+            failure(error);
+            Exit::Mistakes
+        }
+    }
+}
+
+/// `2 mistakes, 1 warning`
+pub fn summary(mistakes: usize, warnings: usize) {
+    let plural = |n: usize, one: &str| match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {one}s"),
+    };
+    let (mistakes, warnings) = (plural(mistakes, "mistake"), plural(warnings, "warning"));
+    let _ = writeln!(std::io::stderr(), "{mistakes}, {warnings}");
+}
+
+/// `error: what, caused by: why`
+pub fn failure(error: &(dyn std::error::Error + 'static)) {
+    let _ = writeln!(std::io::stderr(), "error: {}", crate::log::chain(error));
+}

@@ -1,0 +1,157 @@
+//! `skep run`: serves an application until it is told to stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::log_options::LogOptions;
+use super::{Exit, check, report};
+use crate::control::Control;
+use crate::deploy::{self, Application};
+use crate::host::{self, Host, Options, StartError};
+use crate::log::Sink;
+
+/// Run an application
+///
+/// Prints http://HOST:PORT on standard error, a line per address, once it accepts connections;
+/// then logs to standard output. SIGTERM or Ctrl-C stops it in good order, a second one at once.
+#[derive(Args, Debug)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Run {
+    /// The manifest
+    #[arg(default_value = "skep.toml")]
+    manifest: PathBuf,
+    /// Listen here instead of where the manifest says; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Run) -> ExitCode {
+    let application = match deploy::read(&arguments.manifest) {
+        Ok(application) => application,
+        Err(error) => return report::deploy_error(&error, true).into(),
+    };
+    report::mistakes(&application.source, &[], &application.warnings);
+    let listen = (!arguments.listen.is_empty()).then(|| arguments.listen.clone());
+    serve(application, listen, &arguments.log, true)
+}
+
+/// How long the last log lines may take to be written.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Serves an application until a signal; shared with `skep serve`.
+pub(super) fn serve(
+    application: Application,
+    listen: Option<Vec<SocketAddr>>,
+    log: &LogOptions,
+    written_by_user: bool,
+) -> ExitCode {
+    let sink = match log.open() {
+        Ok(sink) => sink,
+        Err(error) => {
+            report::failure(&error);
+            return Exit::Failed.into();
+        }
+    };
+    raise_descriptor_limit();
+    let threads = application.manifest.host.threads.as_ref().map(|threads| threads.value as usize);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_name("skep-serve");
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = match runtime.build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            report::failure(&StartError::System { what: "threads to serve on", source });
+            return Exit::Failed.into();
+        }
+    };
+    let exit = runtime.block_on(until_stopped(application, listen, sink.clone(), written_by_user));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    sink.flush(FLUSH_PATIENCE);
+    exit.into()
+}
+
+async fn until_stopped(
+    application: Application,
+    listen: Option<Vec<SocketAddr>>,
+    sink: Sink,
+    written_by_user: bool,
+) -> Exit {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(source) => {
+            report::failure(&StartError::System { what: "signal handlers", source });
+            return Exit::Failed;
+        }
+    };
+    let source = application.source.clone();
+    let control = written_by_user.then(|| host::control_socket(&application));
+    let options = Options { listen, cache: check::cache(&application) };
+    let starting = Host::start(application, options, sink);
+    let started = tokio::select! {
+        started = starting => started,
+        _ = terminate.recv() => return Exit::Interrupted,
+        _ = interrupt.recv() => return Exit::Interrupted,
+    };
+    let host = match started {
+        Ok(host) => host,
+        Err(StartError::Mistakes(found)) => {
+            if written_by_user {
+                report::mistakes(&source, &found, &[]);
+            } else {
+                report::plain(&found, &[]);
+            }
+            return Exit::Mistakes;
+        }
+        Err(error) => {
+            report::failure(&error);
+            return Exit::Failed;
+        }
+    };
+    let control = control.and_then(|socket| match Control::start(&socket, &host) {
+        Ok(control) => Some(control),
+        Err(error) => {
+            tracing::warn!("{}: `skep ps` will not find this host", crate::log::chain(&error));
+            None
+        }
+    });
+    for url in host.urls() {
+        let _ = writeln!(std::io::stderr(), "{url}");
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: what is under way comes to its end; a second signal stops at once");
+    let exit = tokio::select! {
+        () = host.drain() => Exit::Ok,
+        _ = terminate.recv() => Exit::Interrupted,
+        _ = interrupt.recv() => Exit::Interrupted,
+    };
+    drop(control);
+    exit
+}
+
+/// Each connection takes a file descriptor, and shells give a process few: take all that we may.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit that outlives both calls, which keep no pointer to it.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The control API: how other processes of this user see and steer the host. HTTP over a Unix
+//! socket that only its owner may use.
+//!
+//! So far it has what `skep ps` needs and restarts; deploys come to stand here too.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::Path as Segment;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use skep_core::status::HostStatus;
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+use crate::host::Host;
+use crate::supervisor::Order;
+use crate::task;
+
+/// Why the control API cannot be had, from either side.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Another host has it.
+    #[error("another host is running on {}; stop it first", path.display())]
+    Taken {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen on the control socket {}", path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nobody answers there.
+    #[error("no host answers on {}; is `skep run` running with this manifest?", path.display())]
+    NoHost {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The answer is not one.
+    #[error("the host on {} answered something unexpected; is it of another version?", path.display())]
+    Answer {
+        /// The socket.
+        path: PathBuf,
+    },
+}
+
+/// A running control server; its socket goes with it.
+pub struct Control {
+    path: PathBuf,
+    server: JoinHandle<Option<()>>,
+}
+
+impl Control {
+    /// Serves the control API of `host` at `path`. Called once, on the runtime.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn start(path: &Path, host: &Host) -> Result<Control, ControlError> {
+        let listen = |source| ControlError::Listen { path: path.to_owned(), source };
+        if UnixStream::connect(path).is_ok() {
+            return Err(ControlError::Taken { path: path.to_owned() });
+        }
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(listen)?;
+        }
+        // Left behind by a host that was killed: nobody answers on it.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(listen(error)),
+            _ => {}
+        }
+        let socket = UnixListener::bind(path).map_err(listen)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(listen)?;
+        let router = router(host);
+        let server = task::spawn(task::Kind::Server, async move {
+            if let Err(error) = axum::serve(socket, router).await {
+                tracing::error!("the control server ended: {error}");
+            }
+        });
+        Ok(Control { path: path.to_owned(), server })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.server.abort();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn router(host: &Host) -> Router {
+    let (status, orders) = (host.status(), host.orders());
+    let restart = move |Segment(service): Segment<String>| async move {
+        if orders(&service, Order::Restart) {
+            (StatusCode::ACCEPTED, Json(serde_json::json!({ "service": service })))
+        } else {
+            let problem = serde_json::json!({
+                "title": "Not Found",
+                "status": 404,
+                "detail": format!("there is no service `{service}`"),
+            });
+            (StatusCode::NOT_FOUND, Json(problem))
+        }
+    };
+    Router::new()
+        .route("/v1/status", get(move || async move { Json(status()) }))
+        .route("/v1/services/{service}/restart", post(restart))
+}
+
+/// How long a host may take to answer a question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An answer that is longer is not one.
+const ANSWER_BYTES: u64 = 16 << 20;
+
+/// Asks the host at `path` how it stands. Blocking.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn ask(path: &Path) -> Result<HostStatus, ControlError> {
+    let no_host = |source| ControlError::NoHost { path: path.to_owned(), source };
+    let mut stream = UnixStream::connect(path).map_err(no_host)?;
+    stream.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(no_host)?;
+    stream.set_write_timeout(Some(ANSWER_PATIENCE)).map_err(no_host)?;
+    // HTTP/1.0: the answer is not chunked and ends with the connection.
+    stream.write_all(b"GET /v1/status HTTP/1.0\r\nhost: localhost\r\n\r\n").map_err(no_host)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES).read_to_end(&mut answer).map_err(no_host)?;
+    let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    head_end
+        .and_then(|end| serde_json::from_slice(&answer[end + 4..]).ok())
+        .ok_or_else(|| ControlError::Answer { path: path.to_owned() })
+}

@@ -1,0 +1,414 @@
+//! The wiring: the one file that knows every part. Sockets are bound first, components built next,
+//! and only then is anything started.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use skep_core::lifecycle::{Phase, Settings as Rules};
+use skep_core::manifest::Mistake;
+use skep_core::name::ServiceName;
+use skep_core::status::{HostStatus, ServiceStatus};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::artifact::{Cache, CacheError, CacheSettings, Digest};
+use crate::capability::Linkers;
+use crate::deploy::{self, Application, Built, Machinery, Runs};
+use crate::engine::{self, Ticker};
+use crate::gateway::{self, Gateway};
+use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
+use crate::log::Sink;
+use crate::service::{INCIDENTS_WAITING, Revision, Service};
+use crate::supervisor::{Charge, Order, Supervisor};
+use crate::task;
+
+/// How long a start waits for services that are still starting before it lets clients in: they
+/// get 503 with Retry-After from those that are not ready.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is decided outside the manifest.
+pub struct Options {
+    /// Instead of the manifest's `http.listen`.
+    pub listen: Option<Vec<SocketAddr>>,
+    /// Where compiled code is kept and how it is made.
+    pub cache: CacheSettings,
+}
+
+/// Why a host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}; choose another with `http.listen` or --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// TLS cannot be had.
+    #[error("cannot use the certificate of `http.tls`")]
+    Tls(#[from] TlsError),
+    /// wasmtime cannot run here.
+    #[error("the WebAssembly engine cannot start on this machine")]
+    Engine(#[source] wasmtime::Error),
+    /// No directory for compiled code.
+    #[error("cannot open the cache of compiled components")]
+    Cache(#[from] CacheError),
+    /// A thread or a socket cannot be had.
+    #[error("the operating system refuses {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Components cannot be compiled or linked; to be shown with the manifest's text.
+    #[error("the application cannot be built")]
+    Mistakes(Vec<Mistake>),
+}
+
+/// Compiles and links an application and throws the result away: what `skep check` does after
+/// reading it.
+///
+/// # Errors
+/// As for [`Host::start`].
+pub fn try_build(
+    application: &Application,
+    cache: CacheSettings,
+    sink: &Sink,
+) -> Result<(), StartError> {
+    let engine = wasmtime::Engine::new(&engine::config(engine::Allocation::OnDemand))
+        .map_err(StartError::Engine)?;
+    let ticker = ticker(&engine)?;
+    let machinery = machinery(&engine, &ticker, cache, sink)?;
+    let (incidents, _) = mpsc::channel(1);
+    let handle = |service: &skep_core::manifest::Service| {
+        Service::new(Arc::from(service.name.value.as_str()), incidents.clone())
+    };
+    deploy::build(application, &machinery, handle).map_err(StartError::Mistakes)?;
+    Ok(())
+}
+
+fn ticker(engine: &wasmtime::Engine) -> Result<Ticker, StartError> {
+    Ticker::start(engine)
+        .map_err(|source| StartError::System { what: "a thread for the clock", source })
+}
+
+fn machinery(
+    engine: &wasmtime::Engine,
+    ticker: &Ticker,
+    cache: CacheSettings,
+    sink: &Sink,
+) -> Result<Machinery, StartError> {
+    Ok(Machinery {
+        engine: engine.clone(),
+        cache: Cache::open(engine, cache)?,
+        linkers: Arc::new(Linkers::new(engine)),
+        sink: sink.clone(),
+        clock: ticker.clock(),
+    })
+}
+
+/// One service as the host keeps it.
+struct Hosted {
+    service: Arc<Service>,
+    revision: Arc<Revision>,
+    digest: Digest,
+    role: Runs,
+    supervisor: Supervisor,
+}
+
+/// A running application.
+pub struct Host {
+    name: skep_core::name::AppName,
+    addresses: Vec<SocketAddr>,
+    secure: bool,
+    services: Arc<BTreeMap<ServiceName, Hosted>>,
+    stopping: watch::Sender<Stopping>,
+    listening: JoinHandle<Option<()>>,
+    connections: Arc<dyn Fn() -> usize + Send + Sync>,
+    drain_timeout: Duration,
+    origin: Instant,
+    _ticker: Ticker,
+}
+
+impl Host {
+    /// Binds, builds, starts, and lets clients in when every service has started or failed to.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running.
+    pub async fn start(
+        application: Application,
+        options: Options,
+        sink: Sink,
+    ) -> Result<Host, StartError> {
+        let manifest = &application.manifest;
+        let sockets = bind(&application, options.listen)?;
+        let addresses = sockets
+            .iter()
+            .map(std::net::TcpListener::local_addr)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| StartError::System { what: "a socket's address", source })?;
+        let tls = match &manifest.http.tls {
+            Some(tls) => {
+                let file = |path| deploy::resolve(&application.source, path);
+                Some(listener::acceptor(&file(&tls.cert.value), &file(&tls.key.value))?)
+            }
+            None => None,
+        };
+
+        let started =
+            engine::start(deploy::pool_size(&application)).map_err(StartError::Engine)?;
+        if let Some(warning) = &started.warning {
+            tracing::warn!("{warning}");
+        }
+        let ticker = ticker(&started.engine)?;
+        let machinery = machinery(&started.engine, &ticker, options.cache, &sink)?;
+        let handles = Handles::new(&application);
+        let (built, handles, application) = tokio::task::spawn_blocking(move || {
+            let built = deploy::build(&application, &machinery, |service| {
+                handles.get(&service.name.value)
+            });
+            (built, handles, application)
+        })
+        .await
+        .map_err(|error| StartError::System {
+            what: "a thread to build on",
+            source: std::io::Error::other(error),
+        })?;
+        let built = built.map_err(StartError::Mistakes)?;
+
+        let origin = Instant::now();
+        let services = Arc::new(hire(&application, built, handles, origin));
+        settle(&services).await;
+
+        let manifest = &application.manifest;
+        let routes = deploy::routes(manifest, |name| {
+            services.get(name).map(|hosted| hosted.service.clone())
+        })
+        // Conflicts have been found when the manifest was read.
+        .map_err(|_| StartError::Mistakes(Vec::new()))?;
+        let gateway = Gateway::new(routes, gateway_settings(manifest), sink);
+        let (stopping, stopping_out) = watch::channel(Stopping::No);
+        let listener = Listener::new(
+            sockets,
+            gateway,
+            connection_limits(manifest),
+            tls.clone(),
+            ticker.clock(),
+            stopping_out,
+        )
+        .map_err(|source| StartError::System { what: "a listening socket", source })?;
+        let connections = Arc::new(listener.open_connections());
+        let listening = task::spawn(task::Kind::Server, listener.run());
+        Ok(Host {
+            name: manifest.name.clone(),
+            addresses,
+            secure: tls.is_some(),
+            services,
+            stopping,
+            listening,
+            connections,
+            drain_timeout: manifest.http.drain_timeout,
+            origin,
+            _ticker: ticker,
+        })
+    }
+
+    /// Where it listens, as URLs.
+    pub fn urls(&self) -> Vec<String> {
+        let scheme = if self.secure { "https" } else { "http" };
+        self.addresses.iter().map(|address| format!("{scheme}://{address}")).collect()
+    }
+
+    /// A function that tells how the application stands, for the control server.
+    pub fn status(&self) -> impl Fn() -> HostStatus + Send + Sync + Clone + 'static {
+        let (name, origin) = (self.name.clone(), self.origin);
+        let (services, connections) = (self.services.clone(), self.connections.clone());
+        move || HostStatus {
+            application: name.clone(),
+            now_ms: u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX),
+            connections: count(connections()),
+            memory_bytes: services.values().map(|hosted| hosted.revision.memory_held()).sum(),
+            services: services.iter().map(|(name, hosted)| row(name, hosted)).collect(),
+        }
+    }
+
+    /// Tells a service's supervisor what to do; false if there is no such service.
+    pub fn orders(&self) -> impl Fn(&str, Order) -> bool + Send + Sync + Clone + 'static {
+        let services = self.services.clone();
+        move |name, order| {
+            let found = services.iter().find(|(service, _)| service.as_str() == name);
+            if let Some((_, hosted)) = found {
+                hosted.supervisor.order(order);
+            }
+            found.is_some()
+        }
+    }
+
+    /// Lets no more clients in, lets what is under way come to its end, then stops the services.
+    /// Whatever has not ended by the drain deadline is cut.
+    pub async fn drain(self) {
+        let deadline = tokio::time::Instant::now() + self.drain_timeout;
+        self.stopping.send_replace(Stopping::Drain);
+        let mut listening = self.listening;
+        let drained = tokio::time::timeout_at(deadline, &mut listening).await.is_ok();
+        if !drained {
+            tracing::warn!(
+                connections = (self.connections)(),
+                "the drain deadline has passed; what is still under way is cut"
+            );
+            self.stopping.send_replace(Stopping::Cut);
+            let _ = tokio::time::timeout(CUT_PATIENCE, &mut listening).await;
+        }
+        for hosted in self.services.values() {
+            hosted.supervisor.order(Order::Stop);
+        }
+        for hosted in self.services.values() {
+            let mut phase = hosted.supervisor.phase();
+            let stopped = phase.wait_for(|phase| matches!(phase, Phase::Stopped { .. }));
+            if tokio::time::timeout_at(deadline + CUT_PATIENCE, stopped).await.is_err() {
+                hosted.supervisor.abort();
+            }
+        }
+    }
+}
+
+/// After the drain deadline: time for cut connections and services to be gone.
+const CUT_PATIENCE: Duration = Duration::from_secs(1);
+
+fn bind(
+    application: &Application,
+    listen: Option<Vec<SocketAddr>>,
+) -> Result<Vec<std::net::TcpListener>, StartError> {
+    let written = application.manifest.http.listen.iter().map(|listen| listen.value);
+    let addresses = listen.unwrap_or_else(|| written.collect());
+    let bind = |address: SocketAddr| {
+        listener::bind(address).map_err(|source| StartError::Bind { address, source })
+    };
+    addresses.into_iter().map(bind).collect()
+}
+
+/// The services' handles, made before their revisions, which report to them.
+struct Handles(BTreeMap<ServiceName, (Arc<Service>, mpsc::Receiver<crate::service::Incident>)>);
+
+impl Handles {
+    fn new(application: &Application) -> Handles {
+        let make = |name: &ServiceName| {
+            let (incidents, incidents_out) = mpsc::channel(INCIDENTS_WAITING);
+            let service = Service::new(Arc::from(name.as_str()), incidents);
+            (name.clone(), (service, incidents_out))
+        };
+        Handles(application.manifest.services.keys().map(make).collect())
+    }
+
+    fn get(&self, name: &ServiceName) -> Arc<Service> {
+        match self.0.get(name) {
+            Some((service, _)) => service.clone(),
+            None => unreachable!("handles are made from the same manifest"),
+        }
+    }
+}
+
+/// Gives each service its supervisor, which starts it.
+fn hire(
+    application: &Application,
+    built: Vec<Built>,
+    handles: Handles,
+    origin: Instant,
+) -> BTreeMap<ServiceName, Hosted> {
+    let services = application.manifest.services.values().zip(handles.0).zip(built);
+    services
+        .map(|((manifest, (name, (service, incidents))), built)| {
+            let charge = Charge {
+                service: service.clone(),
+                revision: built.revision.clone(),
+                settings: Rules::new(built.role.kind(), manifest.restart.clone()),
+                health: manifest.health.as_ref().map(|health| health.value.clone()),
+                stop_timeout: manifest.stop_timeout,
+            };
+            let supervisor = Supervisor::start(charge, incidents, origin);
+            let Built { revision, digest, role } = built;
+            (name, Hosted { service, revision, digest, role, supervisor })
+        })
+        .collect()
+}
+
+/// Waits until no service is starting any more.
+async fn settle(services: &BTreeMap<ServiceName, Hosted>) {
+    let deadline = tokio::time::Instant::now() + READY_PATIENCE;
+    for hosted in services.values() {
+        let mut phase = hosted.supervisor.phase();
+        let begun = phase.wait_for(|phase| match phase {
+            Phase::Starting { .. } => false,
+            Phase::Stopped { cause, .. } => {
+                cause.kind != skep_core::lifecycle::CauseKind::NotStarted
+            }
+            _ => true,
+        });
+        let _ = tokio::time::timeout_at(deadline, begun).await;
+    }
+}
+
+fn gateway_settings(manifest: &skep_core::manifest::Manifest) -> gateway::Settings {
+    let http = &manifest.http;
+    gateway::Settings {
+        access_log: http.access_log,
+        trusted_proxies: http.trusted_proxies.clone(),
+        header_bytes: http.limits.header_bytes.as_u64(),
+        header_count: http.limits.header_count as usize,
+        body_timeout: http.limits.body_timeout,
+    }
+}
+
+fn connection_limits(manifest: &skep_core::manifest::Manifest) -> ConnectionLimits {
+    let limits = &manifest.http.limits;
+    ConnectionLimits {
+        connections: limits.connections as usize,
+        header_bytes: limits.header_bytes.as_usize(),
+        header_count: limits.header_count as usize,
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+        write_timeout: limits.write_timeout,
+        streams: limits.streams,
+    }
+}
+
+fn row(name: &ServiceName, hosted: &Hosted) -> ServiceStatus {
+    use std::sync::atomic::Ordering::Relaxed;
+    let counters = hosted.service.counters();
+    let in_flight = hosted.revision.admission().in_flight();
+    ServiceStatus {
+        service: name.clone(),
+        kind: hosted.role.kind(),
+        revision: hosted.revision.number(),
+        digest: hosted.digest.to_string(),
+        phase: hosted.supervisor.phase().borrow().clone(),
+        instances: count(hosted.revision.instances_kept()),
+        busy: count(in_flight),
+        in_flight: count(in_flight),
+        queued: count(hosted.revision.admission().waiting()),
+        memory_bytes: hosted.revision.memory_held(),
+        calls: counters.answered.load(Relaxed),
+        shed: counters.shed.load(Relaxed),
+        crashes: counters.crashed.load(Relaxed),
+        restarts: 0,
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The file through which `skep ps` and the others find this host: beside the manifest.
+pub fn control_socket(application: &Application) -> PathBuf {
+    let manifest = &application.manifest;
+    let state = manifest.host.state.as_ref().map(|state| state.value.clone());
+    let state = state.unwrap_or_else(|| PathBuf::from(".skep"));
+    deploy::resolve(&application.source, &state).join("control.sock")
+}
