@@ -82,7 +82,7 @@ pub(crate) struct Programs {
 impl Subject {
     pub(crate) fn can(&self, case: &Case) -> bool {
         (case.body == 0 || self.abilities.echo)
-            && (case.protocol == Protocol::Http1 || self.abilities.http2)
+            && (self.abilities.http2 || !matches!(case.protocol, Protocol::Http2 { .. }))
     }
 
     /// Starts it and waits until it answers.
