@@ -39,7 +39,12 @@ impl Live {
         let mut store = code.mould.store(meter.clone());
         let made = code.pre.instantiate_async(&mut store).await;
         let proxy = made.map_err(Failure::of_instantiation)?;
-        Ok(Live { store, proxy, meter, served: 0 })
+        Ok(Live {
+            store,
+            proxy,
+            meter,
+            served: 0,
+        })
     }
 
     fn instance(&self) -> u64 {
@@ -94,11 +99,7 @@ pub(crate) enum Progress {
 
 impl Exchange {
     /// Prepares a call on `idle`, or on a new instance; nothing runs before it is polled.
-    pub(crate) fn new<B>(
-        code: Arc<Code>,
-        idle: Option<Live>,
-        request: Request<B>,
-    ) -> Exchange
+    pub(crate) fn new<B>(code: Arc<Code>, idle: Option<Live>, request: Request<B>) -> Exchange
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
@@ -109,7 +110,12 @@ impl Exchange {
         };
         meter.reset();
         let call = run(code, idle, meter.clone(), request, slot.clone());
-        Exchange { call: Some(Box::pin(call)), slot, meter, instance }
+        Exchange {
+            call: Some(Box::pin(call)),
+            slot,
+            meter,
+            instance,
+        }
     }
 
     /// CPU time charged so far.
@@ -155,10 +161,12 @@ impl Exchange {
     }
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let Some(call) = &mut self.call else { return Poll::Pending };
-        let polled = self.meter.charge(|| {
-            std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
-        });
+        let Some(call) = &mut self.call else {
+            return Poll::Pending;
+        };
+        let polled = self
+            .meter
+            .charge(|| std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(ended)) => {
@@ -171,7 +179,10 @@ impl Exchange {
             Err(panic) => {
                 self.call = None;
                 let message = panic_message(&*panic);
-                Poll::Ready(Ended { live: None, result: Err(Failure::HostPanic { message }) })
+                Poll::Ready(Ended {
+                    live: None,
+                    result: Err(Failure::HostPanic { message }),
+                })
             }
         }
     }
@@ -191,24 +202,31 @@ where
         Some(live) => live,
         None => match Live::make(&code, meter).await {
             Ok(live) => live,
-            Err(failure) => return Ended { live: None, result: Err(failure) },
+            Err(failure) => {
+                return Ended {
+                    live: None,
+                    result: Err(failure),
+                };
+            }
         },
     };
     match handle(&mut live, request, slot).await {
         Ok(()) => {
             live.served += 1;
             live.store.data_mut().hooks().release();
-            Ended { live: Some(live), result: Ok(()) }
+            Ended {
+                live: Some(live),
+                result: Ok(()),
+            }
         }
-        Err(error) => Ended { live: None, result: Err(Failure::of_call(error)) },
+        Err(error) => Ended {
+            live: None,
+            result: Err(Failure::of_call(error)),
+        },
     }
 }
 
-async fn handle<B>(
-    live: &mut Live,
-    request: Request<B>,
-    slot: Slot,
-) -> wasmtime::Result<()>
+async fn handle<B>(live: &mut Live, request: Request<B>, slot: Slot) -> wasmtime::Result<()>
 where
     B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
 {
@@ -220,7 +238,10 @@ where
     let out = http.new_response_outparam_from_callback(move |answer| {
         *slot.lock() = Some(answer);
     })?;
-    live.proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+    live.proxy
+        .wasi_http_incoming_handler()
+        .call_handle(store, request, out)
+        .await
 }
 
 /// The body of a response that its guest may still be writing.
@@ -267,8 +288,12 @@ impl OnceBody {
         body: HyperOutgoingBody,
         freed: Freed,
     ) -> (OnceBody, Freed, Option<Failure>) {
-        let mut this =
-            OnceBody { exchange, body, ready: VecDeque::new(), state: BodyState::Open };
+        let mut this = OnceBody {
+            exchange,
+            body,
+            ready: VecDeque::new(),
+            state: BodyState::Open,
+        };
         if !this.exchange.has_ended() {
             return (this, None, None);
         }
