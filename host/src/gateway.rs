@@ -91,7 +91,7 @@ impl Gateway {
         let mut entry = self
             .settings
             .access_log
-            .then(|| Entry::new(&self.sink, &parts, id.clone()));
+            .then(|| Entry::open(&self.sink, &parts, id.clone()));
         let line = entry.as_mut().map(|logged| &mut *logged.entry);
         match self.route(peer, &mut parts, incoming, &id, line).await {
             Ok(mut response) => {

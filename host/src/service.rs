@@ -278,9 +278,7 @@ impl Service {
         record: &mut CallRecord,
     ) -> Answer {
         let head_only = call.head_only;
-        let request = call
-            .request
-            .map(|body| http_body_util::BodyExt::boxed_unsync(body));
+        let request = call.request.map(http_body_util::BodyExt::boxed_unsync);
         let pending = group.send(request, call.depth);
         record.instance = pending.instance();
         match pending.response(deadline).await {

@@ -40,7 +40,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(sink: &Sink, parts: &http::request::Parts, id: RequestId) -> Logged {
+    pub(crate) fn open(sink: &Sink, parts: &http::request::Parts, id: RequestId) -> Logged {
         let entry = Box::new(Entry {
             sink: sink.clone(),
             arrival: Arrival {
