@@ -157,7 +157,7 @@ impl Gateway {
         let broken = report.and_then(|report| report.fault());
         match (answer, broken) {
             (Err(_), Some(fault)) => Err(Fault::of_body(fault)),
-            (Ok(response), Some(fault)) if response.status().is_server_error() => {
+            (Ok(response), Some(fault)) => {
                 drop(response);
                 Err(Fault::of_body(fault))
             }

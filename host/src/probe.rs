@@ -19,7 +19,7 @@ pub enum ProbeError {
     /// The path of the check is no path.
     #[error("health check: `{0}` is not a path")]
     Path(String),
-    /// The service said something else than 2xx.
+    /// The service said something else than 200 to 399.
     #[error("health check: {path} answered {status}")]
     Status {
         /// The path asked for.
@@ -45,7 +45,7 @@ pub enum ProbeError {
     },
 }
 
-/// Probes a revision once: well is a 2xx whose body comes to its end.
+/// Probes a revision once: well is a status from 200 to 399 whose body comes to its end.
 pub(crate) async fn probe(
     service: &Arc<Service>,
     revision: &Arc<Revision>,
@@ -80,7 +80,7 @@ pub(crate) async fn probe(
             path: path.clone(),
             reason: crate::log::chain(&error).to_string(),
         })?;
-        if status.is_success() {
+        if status.is_success() || status.is_redirection() {
             return Ok(());
         }
         Err(ProbeError::Status {

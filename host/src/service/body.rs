@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{self, CONTENT_LENGTH, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
@@ -331,7 +331,12 @@ impl AnswerBody {
         self.fail(BodyError::Guest(Arc::new(Failure::Deadline)))
     }
 
-    fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn pass(&mut self, mut frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(trailers) = frame.trailers_mut() {
+            for name in &FORBIDDEN_TRAILERS {
+                trailers.remove(name);
+            }
+        }
         if let Some(data) = frame.data_ref() {
             self.sent += data.len() as u64;
             let limit = self
@@ -433,6 +438,23 @@ impl Drop for AnswerBody {
         self.settle();
     }
 }
+
+/// What a trailer may not change any more (RFC 9110, section 6.5.1): framing, routing, caching,
+/// authentication, and how the body is to be read. hyper leaves these out in HTTP/1 alone.
+const FORBIDDEN_TRAILERS: [HeaderName; 12] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::MAX_FORWARDS,
+    header::SET_COOKIE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+];
 
 /// How many bytes the client will be sent, where the head settles it.
 fn declared(head: &http::response::Parts, head_only: bool) -> Option<u64> {
