@@ -52,9 +52,13 @@ pub struct Mould {
 }
 
 impl Mould {
-    /// A store for one instance, numbered, limited and charged to `meter`.
-    pub(crate) fn store(&self, meter: Arc<Meter>) -> Store<GuestState> {
-        let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
+    /// The number of the next instance.
+    pub(crate) fn number(&self) -> u64 {
+        self.instances.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A store for the instance of this number, limited and charged to `meter`.
+    pub(crate) fn store(&self, instance: u64, meter: Arc<Meter>) -> Store<GuestState> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.limits.handles);
         let mut http = WasiHttpCtx::new();

@@ -38,11 +38,13 @@ fn draw(
         .with_config(config)
         .with_code(mistake.code)
         .with_message(&mistake.message);
-    let mut label = Label::new((&*file, span));
-    if !mistake.label.is_empty() {
-        label = label.with_message(&mistake.label);
-    }
-    report = report.with_label(label);
+    // A label without a text would not be drawn at all.
+    let text = if mistake.label.is_empty() {
+        "here"
+    } else {
+        &mistake.label
+    };
+    report = report.with_label(Label::new((&*file, span)).with_message(text));
     if let Some(help) = &mistake.help {
         report = report.with_help(help);
     }

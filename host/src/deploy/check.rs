@@ -33,6 +33,17 @@ pub(super) fn components(manifest: Manifest, source: Source) -> Result<Applicati
         }
     }
     check_routes(&manifest, &parts, &mut found);
+    // The manifest alone does not tell a worker, which needs no route.
+    let is_worker = |warning: &Mistake| {
+        parts.iter().any(|(name, part)| {
+            let service = manifest.services.get(name);
+            part.role == Runs::Worker
+                && service.is_some_and(|service| service.name.span == warning.span)
+        })
+    };
+    found
+        .warnings
+        .retain(|warning| warning.code != "no-route" || !is_worker(warning));
     if let Some(tls) = &manifest.http.tls {
         let (cert, key) = (
             resolve(&source, &tls.cert.value),

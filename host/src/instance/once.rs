@@ -35,8 +35,8 @@ pub(crate) struct Live {
 impl Live {
     /// Makes an instance. Guest code (start functions, initialisers) may run, charged to `meter`
     /// if the caller polls inside [`Meter::charge`].
-    pub(crate) async fn make(code: &Code, meter: Arc<Meter>) -> Result<Live, Failure> {
-        let mut store = code.mould.store(meter.clone());
+    pub(crate) async fn make(code: &Code, number: u64, meter: Arc<Meter>) -> Result<Live, Failure> {
+        let mut store = code.mould.store(number, meter.clone());
         let made = code.pre.instantiate_async(&mut store).await;
         let proxy = made.map_err(Failure::of_instantiation)?;
         Ok(Live {
@@ -106,10 +106,10 @@ impl Exchange {
         let slot = Slot::default();
         let (meter, instance) = match &idle {
             Some(live) => (live.meter.clone(), live.instance()),
-            None => (Meter::new(code.mould.limits.cpu), 0),
+            None => (Meter::new(code.mould.limits.cpu), code.mould.number()),
         };
         meter.reset();
-        let call = run(code, idle, meter.clone(), request, slot.clone());
+        let call = run(code, idle, instance, meter.clone(), request, slot.clone());
         Exchange {
             call: Some(Box::pin(call)),
             slot,
@@ -123,7 +123,7 @@ impl Exchange {
         self.meter.used()
     }
 
-    /// The instance's number, 0 until it is known.
+    /// The instance's number.
     pub(crate) fn instance(&self) -> u64 {
         self.instance
     }
@@ -171,9 +171,6 @@ impl Exchange {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(ended)) => {
                 self.call = None;
-                if let Some(live) = &ended.live {
-                    self.instance = live.instance();
-                }
                 Poll::Ready(ended)
             }
             Err(panic) => {
@@ -191,6 +188,7 @@ impl Exchange {
 async fn run<B>(
     code: Arc<Code>,
     idle: Option<Live>,
+    number: u64,
     meter: Arc<Meter>,
     request: Request<B>,
     slot: Slot,
@@ -200,7 +198,7 @@ where
 {
     let mut live = match idle {
         Some(live) => live,
-        None => match Live::make(&code, meter).await {
+        None => match Live::make(&code, number, meter).await {
             Ok(live) => live,
             Err(failure) => {
                 return Ended {
@@ -325,7 +323,7 @@ impl OnceBody {
         self.exchange.cpu()
     }
 
-    /// The instance's number, 0 if it is not known yet.
+    /// The instance's number.
     pub(crate) fn instance(&self) -> u64 {
         self.exchange.instance()
     }

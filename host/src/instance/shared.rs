@@ -245,7 +245,7 @@ async fn serve(
     mut queue: mpsc::UnboundedReceiver<Job>,
     idle: Duration,
 ) -> Result<(), SharedFailure> {
-    let mut store = code.mould.store(actor.meter.clone());
+    let mut store = code.mould.store(code.mould.number(), actor.meter.clone());
     actor
         .instance
         .store(store.data().instance(), Ordering::Relaxed);

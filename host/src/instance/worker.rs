@@ -69,7 +69,7 @@ pub(crate) async fn run(code: Arc<Code>) -> Result<Exit, Failure> {
 }
 
 async fn run_in_store(code: &Code, meter: Arc<Meter>) -> Result<Exit, Failure> {
-    let mut store = code.mould.store(meter);
+    let mut store = code.mould.store(code.mould.number(), meter);
     let returned = match &code.pre {
         CommandPre::V02(pre) => {
             let made = pre.instantiate_async(&mut store).await;

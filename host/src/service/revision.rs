@@ -99,7 +99,8 @@ impl Revision {
                 for _ in 0..pool.missing() {
                     let meter = Meter::new(code.mould.limits.cpu);
                     pool.put(
-                        charged(&meter, Live::make(code, meter.clone())).await?,
+                        charged(&meter, Live::make(code, code.mould.number(), meter.clone()))
+                            .await?,
                         self.clock.now_ms(),
                     );
                 }
@@ -119,7 +120,7 @@ impl Revision {
             return self.tend().await;
         };
         let meter = Meter::new(code.mould.limits.cpu);
-        let made = charged(&meter, Live::make(code, meter.clone()));
+        let made = charged(&meter, Live::make(code, code.mould.number(), meter.clone()));
         let live = tokio::time::timeout(patience, made)
             .await
             .map_err(|_| Failure::Deadline)??;
