@@ -19,7 +19,7 @@ pub enum ProbeError {
     /// The path of the check is no path.
     #[error("health check: `{0}` is not a path")]
     Path(String),
-    /// The service said something else than 2xx.
+    /// The service said something else than 200 to 399.
     #[error("health check: {path} answered {status}")]
     Status {
         /// The path asked for.
@@ -45,7 +45,7 @@ pub enum ProbeError {
     },
 }
 
-/// Probes a revision once: well is a 2xx whose body comes to its end.
+/// Probes a revision once: well is a status from 200 to 399 whose body comes to its end.
 pub(crate) async fn probe(
     service: &Arc<Service>,
     revision: &Arc<Revision>,
@@ -54,7 +54,10 @@ pub(crate) async fn probe(
     let path = check.path.clone();
     let request = http::Request::get(format!("http://{AUTHORITY}{path}"))
         .header(http::header::HOST, AUTHORITY)
-        .header("user-agent", concat!("skep/", env!("CARGO_PKG_VERSION"), " (health check)"))
+        .header(
+            "user-agent",
+            concat!("skep/", env!("CARGO_PKG_VERSION"), " (health check)"),
+        )
         .body(IncomingBody::empty())
         .map_err(|_| ProbeError::Path(path.clone()))?;
     let call = Call {
@@ -77,14 +80,20 @@ pub(crate) async fn probe(
             path: path.clone(),
             reason: crate::log::chain(&error).to_string(),
         })?;
-        if status.is_success() {
+        if status.is_success() || status.is_redirection() {
             return Ok(());
         }
-        Err(ProbeError::Status { path: path.clone(), status: status.as_u16() })
+        Err(ProbeError::Status {
+            path: path.clone(),
+            status: status.as_u16(),
+        })
     };
     match tokio::time::timeout(check.timeout, answered).await {
         Ok(result) => result,
-        Err(_) => Err(ProbeError::Timeout { path: path.clone(), timeout: check.timeout }),
+        Err(_) => Err(ProbeError::Timeout {
+            path: path.clone(),
+            timeout: check.timeout,
+        }),
     }
 }
 
