@@ -356,7 +356,7 @@ impl Shift {
             revision = incident.revision,
             instance = incident.instance,
             request,
-            failure = failure.label(),
+            kind = failure.label(),
             "instance lost: {detail}"
         );
     }
@@ -448,7 +448,7 @@ async fn run_worker(charge: &Charge, code: Arc<worker::Code>, epoch: u64) -> Eve
                 None => failure.to_string(),
             };
             let revision = charge.revision.number();
-            tracing::error!(%service, revision, failure = failure.label(), "worker lost: {detail}");
+            tracing::error!(%service, revision, kind = failure.label(), "worker lost: {detail}");
             Event::Crashed {
                 epoch,
                 cause,

@@ -62,10 +62,7 @@ async fn converse<S>(
         move |request: Request<Incoming>| {
             let (shared, peer, in_request) = (shared.clone(), peer.clone(), traffic.begin());
             async move {
-                // Boxed, as hyper keeps room for this future as long as the connection is
-                // open, and most of ten thousand open connections have no request.
-                let answer = Box::pin(shared.gateway.answer(&peer, request));
-                let response = answer.await;
+                let response = shared.gateway.answer(&peer, request).await;
                 Ok::<_, std::convert::Infallible>(response.map(|body| CountedBody {
                     body,
                     _in_request: in_request,
