@@ -517,3 +517,12 @@ pub fn control_socket(application: &Application) -> PathBuf {
     let state = state.unwrap_or_else(|| PathBuf::from(".skep"));
     deploy::resolve(&application.source, &state).join("control.sock")
 }
+
+/// The same, from the manifest's path alone.
+pub fn control_socket_of(manifest: &std::path::Path) -> PathBuf {
+    match deploy::read(manifest) {
+        Ok(application) => control_socket(&application),
+        // A manifest that has mistakes now may have had none when the host was started.
+        Err(_) => manifest.with_file_name(".skep").join("control.sock"),
+    }
+}

@@ -200,7 +200,13 @@ impl Shift {
             }
             Action::Close => charge.service.close(self.closed()),
             Action::ArmTimer { at, token } => self.timer = Some((at, token)),
-            Action::Drain { token, .. } => self.drain = Some(token),
+            Action::Drain { token, .. } => {
+                self.drain = Some(token);
+                // Nothing in WASI tells a program to stop, so waiting for it would be in vain.
+                if charge.settings.kind == Kind::Worker {
+                    self.running = None;
+                }
+            }
             Action::Cut => {
                 self.drain = None;
                 self.running = None;
@@ -228,6 +234,7 @@ impl Shift {
     }
 
     fn begin(&mut self, epoch: u64) {
+        self.charge.revision.renew();
         let (charge, results) = (self.charge.clone(), self.results.clone());
         let started = task::spawn(task::Kind::Supervisor, async move {
             let tell = |event| {
@@ -388,7 +395,7 @@ impl Shift {
             ),
             Report::Parked { cause, crashes } => tracing::error!(
                 %service, revision, crashes,
-                "parked: {cause}. It stays down until it is restarted by hand or deployed anew"
+                "parked: {cause}. It stays down until `skep restart` or a new start of the host"
             ),
             Report::Draining { .. } => tracing::info!(%service, revision, "draining"),
             Report::Cut => tracing::warn!(
