@@ -19,7 +19,9 @@ async fn an_unmodified_component_answers_in_both_protocols() {
 
 #[tokio::test]
 async fn a_wasi_0_3_component_answers_in_both_protocols() {
-    let host = Host::with(service("hello").component("hello-p3").everywhere()).start().await;
+    let host = Host::with(service("hello").component("hello-p3").everywhere())
+        .start()
+        .await;
     for (protocol, mut connection) in Connection::both(&host).await {
         let reply = connection.ask(get("/")).await.expect(200);
         assert_eq!(reply.text(), "hello from skep\n", "{protocol}");
@@ -43,7 +45,8 @@ async fn pipelined_requests_are_answered_in_order() {
     let host = Host::probe().await;
     let mut wire = Wire::to(&host).await;
     let ask = |path| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
-    wire.send(ask("/status/201") + &ask("/status/202") + &ask("/status/203")).await;
+    wire.send(ask("/status/201") + &ask("/status/202") + &ask("/status/203"))
+        .await;
     for status in ["201", "202", "203"] {
         let head = wire.head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
@@ -59,7 +62,10 @@ async fn a_head_request_gets_the_head_alone() {
     let host = hello().await;
     for (protocol, mut connection) in Connection::both(&host).await {
         for _ in 0..3 {
-            let reply = connection.ask(request("HEAD", "/", empty())).await.expect(200);
+            let reply = connection
+                .ask(request("HEAD", "/", empty()))
+                .await
+                .expect(200);
             assert_eq!(reply.header("content-length"), "16", "{protocol}");
             assert_eq!(reply.body.len(), 0, "{protocol}");
         }
@@ -71,9 +77,14 @@ async fn a_head_request_gets_the_head_alone() {
 
 #[tokio::test]
 async fn a_head_request_to_an_endless_answer_ends_it() {
-    let host = Host::with(service("p3").component("probe-p3").everywhere()).start().await;
+    let host = Host::with(service("p3").component("probe-p3").everywhere())
+        .start()
+        .await;
     for (protocol, mut connection) in Connection::both(&host).await {
-        let reply = connection.ask(request("HEAD", "/endless", empty())).await.expect(200);
+        let reply = connection
+            .ask(request("HEAD", "/endless", empty()))
+            .await
+            .expect(200);
         assert_eq!(reply.body.len(), 0, "{protocol}");
     }
     host.at_rest("p3").await;
@@ -84,9 +95,15 @@ async fn statuses_that_have_no_body_have_none() {
     let host = Host::probe().await;
     for (protocol, mut connection) in Connection::both(&host).await {
         for status in [204, 304] {
-            let reply = connection.ask(get(&format!("/status/{status}"))).await.expect(status);
+            let reply = connection
+                .ask(get(&format!("/status/{status}")))
+                .await
+                .expect(status);
             assert!(reply.whole && reply.body.is_empty(), "{protocol}");
-            assert!(!reply.headers.contains_key("transfer-encoding"), "{protocol}");
+            assert!(
+                !reply.headers.contains_key("transfer-encoding"),
+                "{protocol}"
+            );
         }
         connection.ask(get("/status/418")).await.expect(418);
     }
@@ -103,9 +120,15 @@ async fn an_informational_status_is_no_answer() {
 async fn an_empty_body_is_a_body() {
     let host = Host::probe().await;
     for (protocol, mut connection) in Connection::both(&host).await {
-        let reply = connection.ask(request("POST", "/count-body", empty())).await.expect(200);
+        let reply = connection
+            .ask(request("POST", "/count-body", empty()))
+            .await
+            .expect(200);
         assert_eq!(reply.text(), "0 bytes, whole\n", "{protocol}");
-        let reply = connection.ask(request("POST", "/echo", full(""))).await.expect(200);
+        let reply = connection
+            .ask(request("POST", "/echo", full("")))
+            .await
+            .expect(200);
         assert!(reply.whole && reply.body.is_empty(), "{protocol}");
     }
 }
@@ -123,9 +146,14 @@ async fn http_1_0_is_served_and_closed() {
 #[tokio::test]
 async fn a_client_that_says_close_is_closed() {
     let host = hello().await;
-    let answer = host.wire("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    let answer = host
+        .wire("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
     assert!(answer.ends_with("hello from skep\n"), "{answer}");
-    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    assert!(
+        answer.to_lowercase().contains("connection: close"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -149,9 +177,14 @@ async fn large_headers_pass_both_ways() {
     let value = "v".repeat(20_000);
     for (protocol, mut connection) in Connection::both(&host).await {
         let mut asked = get("/headers");
-        asked.headers_mut().insert("x-large", value.parse().unwrap());
+        asked
+            .headers_mut()
+            .insert("x-large", value.parse().unwrap());
         let reply = connection.ask(asked).await.expect(200);
-        assert!(reply.text().contains(&format!("header x-large: {value}\n")), "{protocol}");
+        assert!(
+            reply.text().contains(&format!("header x-large: {value}\n")),
+            "{protocol}"
+        );
         // hyper's client takes 16 KiB by default in HTTP/2.
         let reply = connection.ask(get("/big-header/12000")).await.expect(200);
         assert_eq!(reply.header("x-big").len(), 12_000, "{protocol}");
@@ -164,7 +197,14 @@ async fn many_streams_of_one_http2_connection_run_side_by_side() {
     let connection = Connection::http2(&host).await;
     let asked = (0..50).map(|_| {
         let mut stream = connection.stream();
-        async move { stream.ask(get("/sleep/100")).await.expect(200).text().to_owned() }
+        async move {
+            stream
+                .ask(get("/sleep/100"))
+                .await
+                .expect(200)
+                .text()
+                .to_owned()
+        }
     });
     let answers = futures::future::join_all(asked).await;
     assert!(answers.iter().all(|answer| answer == "slept\n"));
