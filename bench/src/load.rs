@@ -1,5 +1,5 @@
-//! Puts a server under load with the established generators, wrk and h2load, and reads what
-//! they report.
+//! Puts a server under load: with our own [`client`](crate::client), with wrk or with h2load, and
+//! reads what they report.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,21 +7,21 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Protocol};
 use crate::process::{Cores, Process};
 use crate::tools::Tools;
 
 /// Begins the line in which the wrk script reports.
-pub(crate) const SCRIPT_MARK: &str = "wrk-result ";
+const SCRIPT_MARK: &str = "wrk-result ";
 /// A request that takes longer is an error in the report.
 const REQUEST_TIMEOUT_SECONDS: u64 = 10;
 /// What a generator may take on top of its time: to connect, to end, to sort its latencies.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What came of a load.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) requests: u64,
     pub(crate) seconds: f64,
@@ -42,55 +42,32 @@ pub(crate) fn run(
     cores: Cores,
 ) -> Result<Load> {
     match case.protocol {
-        Protocol::Http1 => Background::start(tools, server, case, seconds, cores)?.finish(),
+        Protocol::Http1 => own(server, case, seconds, cores),
+        Protocol::Http1Wrk => wrk(tools, server, case, seconds, cores),
         Protocol::Http2 { streams } => h2load(tools, server, case, seconds, streams, cores),
     }
 }
 
-/// Load that goes on while the caller does something else.
-#[derive(Debug)]
-pub(crate) struct Background {
-    process: Process,
-    case: Case,
-    seconds: u64,
-    _script: tempfile::TempPath,
+/// Our own generator, `client`, as a process: so it can be pinned like the others.
+fn own(server: SocketAddr, case: &Case, seconds: u64, cores: Cores) -> Result<Load> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["load", "--server", &server.to_string()])
+        .args(["--seconds", &seconds.to_string()])
+        .arg(serde_json::to_string(case)?);
+    let mut process = Process::spawn(command, cores)?;
+    let status = process.wait(Duration::from_secs(seconds) + GRACE)?;
+    let output = process.output();
+    serde_json::from_str(&output)
+        .with_context(|| format!("the load ended with {status}:\n{output}"))
 }
 
-impl Background {
-    pub(crate) fn start(
-        tools: &Tools,
-        server: SocketAddr,
-        case: &Case,
-        seconds: u64,
-        cores: Cores,
-    ) -> Result<Self> {
-        let (command, script) = wrk_command(tools, server, case, seconds)?;
-        let process = Process::spawn(command, cores)?;
-        Ok(Self {
-            process,
-            case: case.clone(),
-            seconds,
-            _script: script,
-        })
-    }
-
-    pub(crate) fn finish(mut self) -> Result<Load> {
-        finish_wrk(&mut self.process, &self.case, self.seconds)
-    }
-}
-
-fn wrk_command(
-    tools: &Tools,
-    server: SocketAddr,
-    case: &Case,
-    seconds: u64,
-) -> Result<(Command, tempfile::TempPath)> {
+fn wrk(tools: &Tools, server: SocketAddr, case: &Case, seconds: u64, cores: Cores) -> Result<Load> {
     let script = tempfile::Builder::new()
         .prefix("skep-bench")
         .suffix(".lua")
         .tempfile()?;
-    fs::write(script.path(), case.script()).context("writing the wrk script")?;
-    let script = script.into_temp_path();
+    fs::write(script.path(), WRK_SCRIPT).context("writing the wrk script")?;
     let path = case.paths.first().map_or("/", String::as_str);
     let mut command = tools.wrk.command();
     command
@@ -106,16 +83,26 @@ fn wrk_command(
             &format!("{REQUEST_TIMEOUT_SECONDS}s"),
             "--script",
         ])
-        .arg(&script)
+        .arg(script.path())
         .arg(format!("http://{server}{path}"));
-    Ok((command, script))
-}
-
-fn finish_wrk(process: &mut Process, case: &Case, seconds: u64) -> Result<Load> {
+    let mut process = Process::spawn(command, cores)?;
     let status = process.wait(Duration::from_secs(seconds) + GRACE)?;
     let output = process.output();
     read_wrk(&output, case).with_context(|| format!("wrk ended with {status}:\n{output}"))
 }
+
+/// Prints what came of the load as one line of JSON.
+const WRK_SCRIPT: &str = r#"
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    "\nwrk-result {\"requests\":%d,\"micros\":%d,\"bytes\":%d,\"p50\":%d,\"p99\":%d,\"max\":%d,"
+    .. "\"connect\":%d,\"read\":%d,\"write\":%d,\"status\":%d,\"timeout\":%d}\n",
+    summary.requests, summary.duration, summary.bytes,
+    latency:percentile(50), latency:percentile(99), latency.max,
+    e.connect, e.read, e.write, e.status, e.timeout))
+end
+"#;
 
 #[derive(Deserialize)]
 struct WrkResult {

@@ -14,6 +14,7 @@
 )]
 
 mod case;
+mod client;
 mod http;
 mod load;
 mod machine;
@@ -29,7 +30,9 @@ mod tools;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::plan::Options;
@@ -49,6 +52,28 @@ enum Command {
     /// Serves the native comparison (one of the bench's own subjects).
     #[command(hide = true)]
     Native(Native),
+    /// Loads a server and prints what came of it as JSON (the bench's own generator).
+    #[command(hide = true)]
+    Load(Load),
+}
+
+#[derive(Debug, Args)]
+struct Load {
+    #[arg(long)]
+    server: SocketAddr,
+    #[arg(long)]
+    seconds: u64,
+    /// The case as JSON.
+    case: String,
+}
+
+impl Load {
+    fn run(&self) -> Result<()> {
+        let case = serde_json::from_str(&self.case).context("reading the case")?;
+        let load = client::run(self.server, &case, Duration::from_secs(self.seconds))?;
+        println!("{}", serde_json::to_string(&load)?);
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +87,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Native(native)) => native::serve(native.kind, native.listen),
+        Some(Command::Load(load)) => load.run(),
         None => plan::run(cli.options),
     };
     match outcome {

@@ -63,7 +63,7 @@ pub(crate) fn measure(
 /// Asks once and looks at the answer: a fast wrong answer must not be measured.
 pub(crate) fn check(server: &Server, case: &Case) -> Result<()> {
     for path in &case.paths {
-        let answer = http::ask(server.address, case.method, path, case.body)?;
+        let answer = http::ask(server.address, &case.method, path, case.body)?;
         if answer.status != 200 || answer.body.len() < case.answer {
             bail!(
                 "{} {path} was answered with status {} and {} bytes, wanted 200 and at least {}",

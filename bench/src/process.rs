@@ -1,4 +1,4 @@
-//! A child process that cannot outlive the bench: pinned to a core, in a process group of its
+//! A child process that cannot outlive the bench: pinned to a core, in a session of its
 //! own, killed when dropped, with what it printed kept for the error text.
 
 use std::ffi::OsString;
@@ -21,10 +21,22 @@ pub(crate) enum Cores {
     All,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Priority {
-    Normal,
+    /// Ahead of the machine's other processes where that is allowed: subjects stay comparable
+    /// with each other, and neighbours disturb less.
+    High,
+    /// What nobody else wants.
     Idle,
+}
+
+impl Priority {
+    fn niceness(self) -> libc::c_int {
+        match self {
+            Self::High => -15,
+            Self::Idle => 19,
+        }
+    }
 }
 
 /// A running child.
@@ -48,7 +60,7 @@ pub(crate) struct Usage {
 
 impl Process {
     pub(crate) fn spawn(command: Command, cores: Cores) -> Result<Self> {
-        Self::spawn_at(command, cores, Priority::Normal)
+        Self::spawn_at(command, cores, Priority::High)
     }
 
     /// Spawns it so that it gets only the time that nobody else on its cores wants.
@@ -61,8 +73,7 @@ impl Process {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stderr(Stdio::piped());
         let set = cores.set();
         let bench = std::process::id();
         // SAFETY: between fork and exec only system calls are made, which are async-signal-safe,
@@ -72,12 +83,12 @@ impl Process {
                 if libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) != 0 {
                     return Err(io::Error::last_os_error());
                 }
-                let idle = libc::sched_param { sched_priority: 0 };
-                if priority == Priority::Idle
-                    && libc::sched_setscheduler(0, libc::SCHED_IDLE, &idle) != 0
-                {
+                // A session, and with it a process group and a scheduling group, of its own.
+                if libc::setsid() < 0 {
                     return Err(io::Error::last_os_error());
                 }
+                // Only root may go ahead of others; without, everything runs as others do.
+                libc::setpriority(libc::PRIO_PROCESS, 0, priority.niceness());
                 // Dies with the bench even when that is killed and runs no destructor.
                 if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                     return Err(io::Error::last_os_error());
@@ -91,6 +102,9 @@ impl Process {
         let mut child = command
             .spawn()
             .with_context(|| format!("starting {name}"))?;
+        // Where sessions are scheduled as groups, niceness counts only within one.
+        let niceness = priority.niceness().to_string();
+        let _ = fs::write(format!("/proc/{}/autogroup", child.id()), niceness);
         let output = Output::default();
         // The reading threads end with the pipe, that is with the process.
         if let Some(pipe) = child.stdout.take() {
@@ -196,9 +210,7 @@ impl Cores {
         set
     }
 
-    /// Moves the bench itself there: its reading threads and clients are part of the load. Where
-    /// it may, it also goes ahead of the machine's other processes, and with it all that it
-    /// starts: subjects stay comparable, and neighbours disturb less.
+    /// Moves the bench itself there: its reading threads and clients are part of the load.
     pub(crate) fn enter(self) -> Result<()> {
         all_cores();
         let set = self.set();
@@ -207,14 +219,9 @@ impl Cores {
         if code != 0 {
             return Err(io::Error::last_os_error()).context("pinning the load to its core");
         }
-        // SAFETY: setpriority(2) touches no memory of ours.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
         Ok(())
     }
 }
-
-/// Needs root or CAP_SYS_NICE; without, everything runs as other processes do.
-const NICENESS: libc::c_int = -15;
 
 /// The cores that the bench may use, as they were before it pinned itself.
 pub(crate) fn all_cores() -> Vec<usize> {

@@ -154,7 +154,7 @@ struct Package {
 
 const WRK: Package = Package {
     program: "wrk",
-    why: "it makes the HTTP/1.1 load",
+    why: "it makes one of the loads",
     packages: &["wrk", "libluajit-5.1-2"],
     version_flag: "-v",
 };

@@ -29,8 +29,8 @@ use wasmtime_wasi_http::{
 pub use self::environment::GrantError;
 pub(crate) use self::environment::{directories, value};
 pub(crate) use self::hooks::Hooks;
-use crate::instance::GuestState;
 use crate::deploy::Source;
+use crate::instance::GuestState;
 use crate::log::Sink;
 use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
 use crate::outgoing::{DEPTH_HEADER, OutgoingClient, OutgoingLimits, OutgoingPolicy};
@@ -89,7 +89,10 @@ pub(crate) fn grant(
             let what = format!("grants.{table}.{key} of `{name}`");
             Ok((key.clone(), value(&what, &spanned.value, source)?))
         };
-        values.iter().map(one).collect::<Result<Vec<_>, GrantError>>()
+        values
+            .iter()
+            .map(one)
+            .collect::<Result<Vec<_>, GrantError>>()
     };
     let log_limits = GuestLogLimits {
         bytes_per_second: limits.log_rate.as_u64(),
@@ -116,7 +119,12 @@ fn outgoing(service: &Service, name: Arc<str>) -> OutgoingClient {
     let limits = &service.limits.outgoing;
     OutgoingClient::new(OutgoingPolicy {
         service: name,
-        origins: service.grants.http.iter().map(|origin| origin.value.clone()).collect(),
+        origins: service
+            .grants
+            .http
+            .iter()
+            .map(|origin| origin.value.clone())
+            .collect(),
         limits: OutgoingLimits {
             connect_timeout: limits.connect_timeout,
             first_byte_timeout: limits.first_byte_timeout,
@@ -147,7 +155,10 @@ pub struct Linkers {
 impl Linkers {
     /// No linker yet.
     pub fn new(engine: &Engine) -> Linkers {
-        Linkers { engine: engine.clone(), made: parking_lot::Mutex::default() }
+        Linkers {
+            engine: engine.clone(),
+            made: parking_lot::Mutex::default(),
+        }
     }
 
     /// The linker with the host functions for `linked`.

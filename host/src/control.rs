@@ -69,16 +69,23 @@ impl Control {
     /// # Errors
     /// See [`ControlError`].
     pub fn start(path: &Path, host: &Host) -> Result<Control, ControlError> {
-        let listen = |source| ControlError::Listen { path: path.to_owned(), source };
+        let listen = |source| ControlError::Listen {
+            path: path.to_owned(),
+            source,
+        };
         if UnixStream::connect(path).is_ok() {
-            return Err(ControlError::Taken { path: path.to_owned() });
+            return Err(ControlError::Taken {
+                path: path.to_owned(),
+            });
         }
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(listen)?;
         }
         // Left behind by a host that was killed: nobody answers on it.
         match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(listen(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(listen(error));
+            }
             _ => {}
         }
         let socket = UnixListener::bind(path).map_err(listen)?;
@@ -89,7 +96,10 @@ impl Control {
                 tracing::error!("the control server ended: {error}");
             }
         });
-        Ok(Control { path: path.to_owned(), server })
+        Ok(Control {
+            path: path.to_owned(),
+            server,
+        })
     }
 }
 
@@ -104,7 +114,10 @@ fn router(host: &Host) -> Router {
     let (status, orders) = (host.status(), host.orders());
     let restart = move |Segment(service): Segment<String>| async move {
         if orders(&service, Order::Restart) {
-            (StatusCode::ACCEPTED, Json(serde_json::json!({ "service": service })))
+            (
+                StatusCode::ACCEPTED,
+                Json(serde_json::json!({ "service": service })),
+            )
         } else {
             let problem = serde_json::json!({
                 "title": "Not Found",
@@ -130,16 +143,30 @@ const ANSWER_BYTES: u64 = 16 << 20;
 /// # Errors
 /// See [`ControlError`].
 pub fn ask(path: &Path) -> Result<HostStatus, ControlError> {
-    let no_host = |source| ControlError::NoHost { path: path.to_owned(), source };
+    let no_host = |source| ControlError::NoHost {
+        path: path.to_owned(),
+        source,
+    };
     let mut stream = UnixStream::connect(path).map_err(no_host)?;
-    stream.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(no_host)?;
-    stream.set_write_timeout(Some(ANSWER_PATIENCE)).map_err(no_host)?;
+    stream
+        .set_read_timeout(Some(ANSWER_PATIENCE))
+        .map_err(no_host)?;
+    stream
+        .set_write_timeout(Some(ANSWER_PATIENCE))
+        .map_err(no_host)?;
     // HTTP/1.0: the answer is not chunked and ends with the connection.
-    stream.write_all(b"GET /v1/status HTTP/1.0\r\nhost: localhost\r\n\r\n").map_err(no_host)?;
+    stream
+        .write_all(b"GET /v1/status HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        .map_err(no_host)?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES).read_to_end(&mut answer).map_err(no_host)?;
+    stream
+        .take(ANSWER_BYTES)
+        .read_to_end(&mut answer)
+        .map_err(no_host)?;
     let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n");
     head_end
         .and_then(|end| serde_json::from_slice(&answer[end + 4..]).ok())
-        .ok_or_else(|| ControlError::Answer { path: path.to_owned() })
+        .ok_or_else(|| ControlError::Answer {
+            path: path.to_owned(),
+        })
 }

@@ -117,18 +117,28 @@ fn count(mistakes: usize) -> String {
 /// # Errors
 /// All mistakes at once, each with its place in the manifest.
 pub fn read(path: &Path) -> Result<Application, DeployError> {
-    let unreadable = |source| DeployError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| DeployError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > skep_core::manifest::MANIFEST_BYTES_MAX as u64 {
         let large = format!("it has {size} bytes, which no manifest needs");
         return Err(unreadable(std::io::Error::other(large)));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let source = Source { path: path.to_owned(), text };
+    let source = Source {
+        path: path.to_owned(),
+        text,
+    };
     let manifest = match Manifest::parse(&source.text) {
         Ok(manifest) => manifest,
         Err(mistakes) => {
-            return Err(DeployError::Mistakes { source_text: source, mistakes, warnings: vec![] });
+            return Err(DeployError::Mistakes {
+                source_text: source,
+                mistakes,
+                warnings: vec![],
+            });
         }
     };
     check::components(manifest, source)
@@ -138,16 +148,18 @@ pub fn read(path: &Path) -> Result<Application, DeployError> {
 ///
 /// # Errors
 /// If the component cannot be run.
-pub fn single(
-    component: &Path,
-    manifest_text: String,
-) -> Result<Application, DeployError> {
-    let source = Source { path: component.to_owned(), text: manifest_text };
+pub fn single(component: &Path, manifest_text: String) -> Result<Application, DeployError> {
+    let source = Source {
+        path: component.to_owned(),
+        text: manifest_text,
+    };
     match Manifest::parse(&source.text) {
         Ok(manifest) => check::components(manifest, source),
-        Err(mistakes) => {
-            Err(DeployError::Mistakes { source_text: source, mistakes, warnings: vec![] })
-        }
+        Err(mistakes) => Err(DeployError::Mistakes {
+            source_text: source,
+            mistakes,
+            warnings: vec![],
+        }),
     }
 }
 
@@ -156,14 +168,6 @@ pub(crate) fn resolve(source: &Source, path: &Path) -> PathBuf {
     match source.path.parent() {
         Some(base) => base.join(path),
         None => path.to_owned(),
-    }
-}
-
-/// The instance policy's handler kind, if the service handles requests.
-pub(crate) fn handler_kind(part: &Part) -> Option<HandlerKind> {
-    match part.role {
-        Runs::Handler(kind) => Some(kind),
-        Runs::Worker => None,
     }
 }
 

@@ -14,12 +14,9 @@ use wasmtime::{
 /// One epoch: how long a guest computes before it yields its thread for the first time.
 pub const EPOCH_TICK: Duration = Duration::from_millis(1);
 
-/// What a guest's own frames may use. Enough for deep but finite recursion; the rest of the
-/// fiber is for host functions that the guest calls.
-pub const GUEST_STACK: usize = 512 << 10;
-
-/// A fiber: `GUEST_STACK` plus what host functions (TLS, formatting, hyper) need at most.
-pub const FIBER_STACK: usize = 2 << 20;
+/// A fiber has the guest's stack and this, for the host functions that the guest calls (hyper,
+/// formatting, allocation).
+const HOST_STACK: usize = 1536 << 10;
 
 /// Frames kept of a trap's backtrace; a stack overflow has thousands and nobody reads them.
 const BACKTRACE_FRAMES: usize = 64;
@@ -29,9 +26,6 @@ const KEEP_RESIDENT: usize = 1 << 20;
 
 /// Per table, as above.
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
-
-/// Elements in one table: JavaScript and Python engines need some 20,000.
-const TABLE_ELEMENTS: usize = 64 << 10;
 
 /// A component brings its main module, adapters and shims; language runtimes bring more.
 const CORE_INSTANCES_PER_INSTANCE: u32 = 8;
@@ -48,6 +42,10 @@ pub struct PoolSize {
     pub instances: u32,
     /// Bytes, the largest `limits.memory` of any service.
     pub memory: u64,
+    /// The largest `limits.table-elements` of any service.
+    pub table_elements: usize,
+    /// Bytes that a guest's own frames may use: `host.stack`.
+    pub stack: usize,
 }
 
 /// How stores get their memories, tables and stacks.
@@ -71,13 +69,20 @@ pub fn config(allocation: Allocation) -> Config {
         .wasm_gc(false)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
-        .max_wasm_stack(GUEST_STACK)
-        .async_stack_size(FIBER_STACK)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES))
         .memory_init_cow(true);
     if let Allocation::Pooling(size) = allocation {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pools(size)));
     }
+    config
+}
+
+/// The same with the stacks that the manifest wants; compiled code does not depend on them.
+fn sized(allocation: Allocation, stack: usize) -> Config {
+    let mut config = config(allocation);
+    config
+        .max_wasm_stack(stack)
+        .async_stack_size(stack.saturating_add(HOST_STACK));
     config
 }
 
@@ -91,7 +96,7 @@ fn pools(size: PoolSize) -> PoolingAllocationConfig {
         .total_tables(instances.saturating_mul(TABLES_PER_INSTANCE))
         .total_stacks(instances.saturating_mul(2))
         .total_gc_heaps(1)
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(size.table_elements)
         .max_memory_size(usize::try_from(size.memory).unwrap_or(usize::MAX))
         .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -123,7 +128,7 @@ pub fn start(wanted: PoolSize) -> wasmtime::Result<Started> {
             instances,
             ..wanted
         });
-        match Engine::new(&config(allocation)) {
+        match Engine::new(&sized(allocation, wanted.stack)) {
             Ok(engine) => {
                 let warning = refusal.map(|error: wasmtime::Error| {
                     format!(
@@ -146,7 +151,7 @@ pub fn start(wanted: PoolSize) -> wasmtime::Result<Started> {
         }
         instances = (instances / 2).max(SMALLEST_POOL);
     }
-    let engine = Engine::new(&config(Allocation::OnDemand))?;
+    let engine = Engine::new(&sized(Allocation::OnDemand, wanted.stack))?;
     let reason = refusal.map_or_else(String::new, |error| format!(" ({error:#})"));
     Ok(Started {
         engine,

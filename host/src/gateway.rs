@@ -67,7 +67,11 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway with these routes.
     pub fn new(routes: RouteTable<Target>, settings: Settings, sink: Sink) -> Arc<Gateway> {
-        Arc::new(Gateway { routes: ArcSwap::from_pointee(routes), settings, sink })
+        Arc::new(Gateway {
+            routes: ArcSwap::from_pointee(routes),
+            settings,
+            sink,
+        })
     }
 
     /// The proxies that `Peer`s are compared with.
@@ -84,11 +88,16 @@ impl Gateway {
     ) -> Response<GatewayBody> {
         let (mut parts, incoming) = request.into_parts();
         let id = RequestId::accept_or_make(&parts.headers);
-        let mut entry = self.settings.access_log.then(|| Entry::new(&self.sink, &parts, id.clone()));
+        let mut entry = self
+            .settings
+            .access_log
+            .then(|| Entry::open(&self.sink, &parts, id.clone()));
         let line = entry.as_mut().map(|logged| &mut *logged.entry);
         match self.route(peer, &mut parts, incoming, &id, line).await {
             Ok(mut response) => {
-                response.headers_mut().insert(request_id::HEADER, id.value().clone());
+                response
+                    .headers_mut()
+                    .insert(request_id::HEADER, id.value().clone());
                 let status = response.status();
                 let (parts, body) = response.into_parts();
                 if let Some(logged) = &mut entry {
@@ -129,7 +138,11 @@ impl Gateway {
 
         let (body, report) = self.body(&service, parts, incoming)?;
         let call = Call {
-            scheme: if peer.is_secure() { WasiScheme::Https } else { WasiScheme::Http },
+            scheme: if peer.is_secure() {
+                WasiScheme::Https
+            } else {
+                WasiScheme::Http
+            },
             head_only: parts.method == Method::HEAD,
             request: Request::from_parts(absolute(parts, peer, &host)?, body),
             request_id: id.shared(),
@@ -165,9 +178,15 @@ impl Gateway {
         if parts.headers.len() > self.settings.header_count {
             return Err(Fault::HeadersTooLarge);
         }
-        let fields: usize =
-            parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let fields: usize = parts
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
         if (fields + target) as u64 > self.settings.header_bytes {
             return Err(Fault::HeadersTooLarge);
         }
@@ -200,8 +219,13 @@ impl Gateway {
             return Ok((IncomingBody::empty(), None));
         }
         // A closed service answers 503 in a moment; its limit does not matter.
-        let limit = service.active().map_or(0, |revision| revision.limits().request_body);
-        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let limit = service
+            .active()
+            .map_or(0, |revision| revision.limits().request_body);
+        let declared = parts
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok());
         let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
         if limit > 0 && declared.is_some_and(|declared| declared > limit) {
             return Err(Fault::BodyTooLarge);
@@ -216,7 +240,9 @@ impl Gateway {
 fn authority(parts: &mut http::request::Parts) -> Result<HeaderValue, Fault> {
     if let Some(authority) = parts.uri.authority() {
         if authority.as_str().contains('@') {
-            return Err(Fault::BadRequest("The request's target has user information."));
+            return Err(Fault::BadRequest(
+                "The request's target has user information.",
+            ));
         }
         let value = HeaderValue::from_str(authority.as_str())
             .map_err(|_| Fault::BadRequest("The request's target names no valid host."))?;
@@ -226,7 +252,9 @@ fn authority(parts: &mut http::request::Parts) -> Result<HeaderValue, Fault> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     if more.is_some() {
-        return Err(Fault::BadRequest("The request has more than one Host header."));
+        return Err(Fault::BadRequest(
+            "The request has more than one Host header.",
+        ));
     }
     let Some(host) = host else {
         if parts.version == Version::HTTP_10 {
@@ -238,7 +266,9 @@ fn authority(parts: &mut http::request::Parts) -> Result<HeaderValue, Fault> {
         return Err(Fault::BadRequest("The request has no Host header."));
     };
     if !is_host(host.as_bytes()) {
-        return Err(Fault::BadRequest("The request's Host header is not a host."));
+        return Err(Fault::BadRequest(
+            "The request's Host header is not a host.",
+        ));
     }
     Ok(host.clone())
 }
@@ -260,7 +290,9 @@ fn normalise(parts: &mut http::request::Parts) -> Result<(), Fault> {
     }
     let normal = route::normalise(path)
         .map_err(|_| Fault::BadRequest("The request's path is not in a form that is served."))?;
-    let std::borrow::Cow::Owned(normal) = normal else { return Ok(()) };
+    let std::borrow::Cow::Owned(normal) = normal else {
+        return Ok(());
+    };
     let target = match parts.uri.query() {
         Some(query) => format!("{normal}?{query}"),
         None => normal,
@@ -285,12 +317,17 @@ fn absolute(
     head.version = parts.version;
     head.headers = std::mem::take(&mut parts.headers);
     let mut uri = std::mem::take(&mut parts.uri).into_parts();
-    uri.scheme = Some(if peer.is_secure() { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.scheme = Some(if peer.is_secure() {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    });
     uri.authority = Some(
         Authority::try_from(host.as_bytes())
             .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?,
     );
-    uri.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    uri.path_and_query
+        .get_or_insert_with(|| PathAndQuery::from_static("/"));
     head.uri = Uri::from_parts(uri)
         .map_err(|_| Fault::BadRequest("The request's target is not in a form that is served."))?;
     Ok(head)
@@ -298,10 +335,14 @@ fn absolute(
 
 /// A trace context that is not one is not passed on (W3C Trace Context, section 3.2).
 fn keep_valid_trace(headers: &mut http::HeaderMap) {
-    let Some(value) = headers.get(&TRACEPARENT) else { return };
+    let Some(value) = headers.get(&TRACEPARENT) else {
+        return;
+    };
     let bytes = value.as_bytes();
     let hex = |range: std::ops::Range<usize>| {
-        bytes[range].iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+        bytes[range]
+            .iter()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
     };
     let zero = |range: std::ops::Range<usize>| bytes[range].iter().all(|b| *b == b'0');
     let shaped = bytes.len() >= 55

@@ -19,6 +19,7 @@ use crate::capability::Linkers;
 use crate::deploy::{self, Application, Built, Machinery, Runs};
 use crate::engine::{self, Ticker};
 use crate::gateway::{self, Gateway};
+use crate::instance::memory::HostMemory;
 use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
 use crate::log::Sink;
 use crate::service::{INCIDENTS_WAITING, Revision, Service};
@@ -85,7 +86,13 @@ pub fn try_build(
     let engine = wasmtime::Engine::new(&engine::config(engine::Allocation::OnDemand))
         .map_err(StartError::Engine)?;
     let ticker = ticker(&engine)?;
-    let machinery = machinery(&engine, &ticker, cache, sink)?;
+    let machinery = machinery(
+        &engine,
+        &ticker,
+        cache,
+        sink,
+        guest_memory(&application.manifest),
+    )?;
     let (incidents, _) = mpsc::channel(1);
     let handle = |service: &skep_core::manifest::Service| {
         Service::new(Arc::from(service.name.value.as_str()), incidents.clone())
@@ -95,8 +102,10 @@ pub fn try_build(
 }
 
 fn ticker(engine: &wasmtime::Engine) -> Result<Ticker, StartError> {
-    Ticker::start(engine)
-        .map_err(|source| StartError::System { what: "a thread for the clock", source })
+    Ticker::start(engine).map_err(|source| StartError::System {
+        what: "a thread for the clock",
+        source,
+    })
 }
 
 fn machinery(
@@ -104,6 +113,7 @@ fn machinery(
     ticker: &Ticker,
     cache: CacheSettings,
     sink: &Sink,
+    memory: u64,
 ) -> Result<Machinery, StartError> {
     Ok(Machinery {
         engine: engine.clone(),
@@ -111,8 +121,37 @@ fn machinery(
         linkers: Arc::new(Linkers::new(engine)),
         sink: sink.clone(),
         clock: ticker.clock(),
+        memory: HostMemory::new(memory),
     })
 }
+
+/// What all guests may hold together where the manifest does not say: half of the machine's memory
+/// (or of what the control group leaves us), so that the system and the host keep the rest.
+fn guest_memory(manifest: &skep_core::manifest::Manifest) -> u64 {
+    if let Some(memory) = &manifest.host.memory {
+        return memory.value.as_u64();
+    }
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let total = read("/proc/meminfo").and_then(|text| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("MemTotal:"))?;
+        Some(
+            line.trim()
+                .strip_suffix(" kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()?
+                .saturating_mul(1024),
+        )
+    });
+    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<u64>().ok());
+    let machine = total.unwrap_or(DEFAULT_MACHINE_MEMORY);
+    group.unwrap_or(machine).min(machine) / 2
+}
+
+/// Taken for the machine's memory where it cannot be read.
+const DEFAULT_MACHINE_MEMORY: u64 = 1 << 30;
 
 /// One service as the host keeps it.
 struct Hosted {
@@ -153,22 +192,30 @@ impl Host {
             .iter()
             .map(std::net::TcpListener::local_addr)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| StartError::System { what: "a socket's address", source })?;
+            .map_err(|source| StartError::System {
+                what: "a socket's address",
+                source,
+            })?;
         let tls = match &manifest.http.tls {
             Some(tls) => {
                 let file = |path| deploy::resolve(&application.source, path);
-                Some(listener::acceptor(&file(&tls.cert.value), &file(&tls.key.value))?)
+                Some(listener::acceptor(
+                    &file(&tls.cert.value),
+                    &file(&tls.key.value),
+                )?)
             }
             None => None,
         };
 
-        let started =
-            engine::start(deploy::pool_size(&application)).map_err(StartError::Engine)?;
+        let started = engine::start(deploy::pool_size(&application)).map_err(StartError::Engine)?;
         if let Some(warning) = &started.warning {
             tracing::warn!("{warning}");
         }
         let ticker = ticker(&started.engine)?;
-        let machinery = machinery(&started.engine, &ticker, options.cache, &sink)?;
+        let machinery = {
+            let memory = guest_memory(manifest);
+            machinery(&started.engine, &ticker, options.cache, &sink, memory)?
+        };
         let handles = Handles::new(&application);
         let (built, handles, application) = tokio::task::spawn_blocking(move || {
             let built = deploy::build(&application, &machinery, |service| {
@@ -203,7 +250,10 @@ impl Host {
             ticker.clock(),
             stopping_out,
         )
-        .map_err(|source| StartError::System { what: "a listening socket", source })?;
+        .map_err(|source| StartError::System {
+            what: "a listening socket",
+            source,
+        })?;
         let connections = Arc::new(listener.open_connections());
         let listening = task::spawn(task::Kind::Server, listener.run());
         Ok(Host {
@@ -223,7 +273,10 @@ impl Host {
     /// Where it listens, as URLs.
     pub fn urls(&self) -> Vec<String> {
         let scheme = if self.secure { "https" } else { "http" };
-        self.addresses.iter().map(|address| format!("{scheme}://{address}")).collect()
+        self.addresses
+            .iter()
+            .map(|address| format!("{scheme}://{address}"))
+            .collect()
     }
 
     /// A function that tells how the application stands, for the control server.
@@ -234,8 +287,14 @@ impl Host {
             application: name.clone(),
             now_ms: u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX),
             connections: count(connections()),
-            memory_bytes: services.values().map(|hosted| hosted.revision.memory_held()).sum(),
-            services: services.iter().map(|(name, hosted)| row(name, hosted)).collect(),
+            memory_bytes: services
+                .values()
+                .map(|hosted| hosted.revision.memory_held())
+                .sum(),
+            services: services
+                .iter()
+                .map(|(name, hosted)| row(name, hosted))
+                .collect(),
         }
     }
 
@@ -243,7 +302,9 @@ impl Host {
     pub fn orders(&self) -> impl Fn(&str, Order) -> bool + Send + Sync + Clone + 'static {
         let services = self.services.clone();
         move |name, order| {
-            let found = services.iter().find(|(service, _)| service.as_str() == name);
+            let found = services
+                .iter()
+                .find(|(service, _)| service.as_str() == name);
             if let Some((_, hosted)) = found {
                 hosted.supervisor.order(order);
             }
@@ -257,7 +318,9 @@ impl Host {
         let deadline = tokio::time::Instant::now() + self.drain_timeout;
         self.stopping.send_replace(Stopping::Drain);
         let mut listening = self.listening;
-        let drained = tokio::time::timeout_at(deadline, &mut listening).await.is_ok();
+        let drained = tokio::time::timeout_at(deadline, &mut listening)
+            .await
+            .is_ok();
         if !drained {
             tracing::warn!(
                 connections = (self.connections)(),
@@ -272,7 +335,10 @@ impl Host {
         for hosted in self.services.values() {
             let mut phase = hosted.supervisor.phase();
             let stopped = phase.wait_for(|phase| matches!(phase, Phase::Stopped { .. }));
-            if tokio::time::timeout_at(deadline + CUT_PATIENCE, stopped).await.is_err() {
+            if tokio::time::timeout_at(deadline + CUT_PATIENCE, stopped)
+                .await
+                .is_err()
+            {
                 hosted.supervisor.abort();
             }
         }
@@ -286,7 +352,12 @@ fn bind(
     application: &Application,
     listen: Option<Vec<SocketAddr>>,
 ) -> Result<Vec<std::net::TcpListener>, StartError> {
-    let written = application.manifest.http.listen.iter().map(|listen| listen.value);
+    let written = application
+        .manifest
+        .http
+        .listen
+        .iter()
+        .map(|listen| listen.value);
     let addresses = listen.unwrap_or_else(|| written.collect());
     let bind = |address: SocketAddr| {
         listener::bind(address).map_err(|source| StartError::Bind { address, source })
@@ -322,7 +393,12 @@ fn hire(
     handles: Handles,
     origin: Instant,
 ) -> BTreeMap<ServiceName, Hosted> {
-    let services = application.manifest.services.values().zip(handles.0).zip(built);
+    let services = application
+        .manifest
+        .services
+        .values()
+        .zip(handles.0)
+        .zip(built);
     services
         .map(|((manifest, (name, (service, incidents))), built)| {
             let charge = Charge {
@@ -333,8 +409,21 @@ fn hire(
                 stop_timeout: manifest.stop_timeout,
             };
             let supervisor = Supervisor::start(charge, incidents, origin);
-            let Built { revision, digest, role } = built;
-            (name, Hosted { service, revision, digest, role, supervisor })
+            let Built {
+                revision,
+                digest,
+                role,
+            } = built;
+            (
+                name,
+                Hosted {
+                    service,
+                    revision,
+                    digest,
+                    role,
+                    supervisor,
+                },
+            )
         })
         .collect()
 }
@@ -408,7 +497,11 @@ fn count(n: usize) -> u32 {
 /// The file through which `skep ps` and the others find this host: beside the manifest.
 pub fn control_socket(application: &Application) -> PathBuf {
     let manifest = &application.manifest;
-    let state = manifest.host.state.as_ref().map(|state| state.value.clone());
+    let state = manifest
+        .host
+        .state
+        .as_ref()
+        .map(|state| state.value.clone());
     let state = state.unwrap_or_else(|| PathBuf::from(".skep"));
     deploy::resolve(&application.source, &state).join("control.sock")
 }

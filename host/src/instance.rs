@@ -52,9 +52,13 @@ pub struct Mould {
 }
 
 impl Mould {
-    /// A store for one instance, numbered, limited and charged to `meter`.
-    pub(crate) fn store(&self, meter: Arc<Meter>) -> Store<GuestState> {
-        let instance = self.instances.fetch_add(1, Ordering::Relaxed) + 1;
+    /// The number of the next instance.
+    pub(crate) fn number(&self) -> u64 {
+        self.instances.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A store for the instance of this number, limited and charged to `meter`.
+    pub(crate) fn store(&self, instance: u64, meter: Arc<Meter>) -> Store<GuestState> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.limits.handles);
         let mut http = WasiHttpCtx::new();
@@ -77,9 +81,10 @@ impl Mould {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| match meter.tick() {
             Verdict::Continue => Ok(UpdateDeadline::Continue(1)),
-            Verdict::Yield => {
-                Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-            }
+            Verdict::Yield => Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(tokio::task::yield_now()),
+            )),
             Verdict::Stop => Err(CpuLimitReached.into()),
         });
         store
@@ -122,24 +127,28 @@ impl GuestState {
     pub(crate) fn instance(&self) -> u64 {
         self.instance
     }
-
-    /// Its memory account.
-    pub(crate) fn memory(&self) -> &InstanceMemory {
-        &self.memory
-    }
 }
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (granted, instance) = (self.hooks.granted(), self.instance);
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(granted.wasi(instance)));
-        WasiCtxView { ctx: wasi, table: &mut self.table }
+        let wasi = self
+            .wasi
+            .get_or_insert_with(|| Box::new(granted.wasi(instance)));
+        WasiCtxView {
+            ctx: wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
     }
 }
 
@@ -181,7 +190,11 @@ pub enum Failure {
 impl Failure {
     /// Sorts a call's error.
     pub(crate) fn of_call(error: wasmtime::Error) -> Failure {
-        if error.is::<CpuLimitReached>() { Failure::CpuLimit(error) } else { Failure::Trap(error) }
+        if error.is::<CpuLimitReached>() {
+            Failure::CpuLimit(error)
+        } else {
+            Failure::Trap(error)
+        }
     }
 
     /// Sorts an instantiation's error.

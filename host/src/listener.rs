@@ -71,7 +71,11 @@ pub struct ConnectionLimits {
 /// # Errors
 /// What the operating system says.
 pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let domain = if address.is_ipv4() {
+        Domain::IPV4
+    } else {
+        Domain::IPV6
+    };
     let socket = RawSocket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     // A restarted host must not wait for its predecessor's connections to be forgotten.
     socket.set_reuse_address(true)?;
@@ -119,17 +123,38 @@ impl Listener {
         clock: CoarseClock,
         stopping: watch::Receiver<Stopping>,
     ) -> std::io::Result<Listener> {
-        let sockets = sockets.into_iter().map(TcpListener::from_std).collect::<Result<_, _>>()?;
+        let sockets = sockets
+            .into_iter()
+            .map(TcpListener::from_std)
+            .collect::<Result<_, _>>()?;
         let http = protocol(&limits);
-        let room = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        let shared = Shared { gateway, limits, clock, http, tls, room, stopping };
-        Ok(Listener { sockets, shared: Arc::new(shared) })
+        let room = Arc::new(Semaphore::new(
+            limits.connections.min(Semaphore::MAX_PERMITS),
+        ));
+        let shared = Shared {
+            gateway,
+            limits,
+            clock,
+            http,
+            tls,
+            room,
+            stopping,
+        };
+        Ok(Listener {
+            sockets,
+            shared: Arc::new(shared),
+        })
     }
 
     /// A count of the connections that are open, for listings.
     pub fn open_connections(&self) -> impl Fn() -> usize + Send + Sync + 'static {
         let shared = self.shared.clone();
-        move || shared.limits.connections.saturating_sub(shared.room.available_permits())
+        move || {
+            shared
+                .limits
+                .connections
+                .saturating_sub(shared.room.available_permits())
+        }
     }
 
     /// Accepts until the host stops, then waits until the last connection has gone.
@@ -213,5 +238,8 @@ fn serve(
 /// Errors that concern the connection that was to be accepted, not the listening socket.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }

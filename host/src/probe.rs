@@ -54,7 +54,10 @@ pub(crate) async fn probe(
     let path = check.path.clone();
     let request = http::Request::get(format!("http://{AUTHORITY}{path}"))
         .header(http::header::HOST, AUTHORITY)
-        .header("user-agent", concat!("skep/", env!("CARGO_PKG_VERSION"), " (health check)"))
+        .header(
+            "user-agent",
+            concat!("skep/", env!("CARGO_PKG_VERSION"), " (health check)"),
+        )
         .body(IncomingBody::empty())
         .map_err(|_| ProbeError::Path(path.clone()))?;
     let call = Call {
@@ -80,11 +83,17 @@ pub(crate) async fn probe(
         if status.is_success() || status.is_redirection() {
             return Ok(());
         }
-        Err(ProbeError::Status { path: path.clone(), status: status.as_u16() })
+        Err(ProbeError::Status {
+            path: path.clone(),
+            status: status.as_u16(),
+        })
     };
     match tokio::time::timeout(check.timeout, answered).await {
         Ok(result) => result,
-        Err(_) => Err(ProbeError::Timeout { path: path.clone(), timeout: check.timeout }),
+        Err(_) => Err(ProbeError::Timeout {
+            path: path.clone(),
+            timeout: check.timeout,
+        }),
     }
 }
 

@@ -120,7 +120,10 @@ pub(crate) type Answer = Result<http::Response<AnswerBody>, Refused>;
 impl Service {
     /// A closed service. `incidents` goes to its supervisor.
     pub fn new(name: Arc<str>, incidents: mpsc::Sender<Incident>) -> Arc<Service> {
-        let closed = Closed { reason: "not started yet".to_owned(), retry_after: None };
+        let closed = Closed {
+            reason: "not started yet".to_owned(),
+            retry_after: None,
+        };
         Arc::new(Service {
             name,
             door: ArcSwap::from_pointee(Door::Closed(closed)),
@@ -175,7 +178,10 @@ impl Service {
         revision: Arc<Revision>,
         call: Call,
     ) -> (Answer, CallRecord) {
-        let mut record = CallRecord { revision: revision.number(), ..CallRecord::default() };
+        let mut record = CallRecord {
+            revision: revision.number(),
+            ..CallRecord::default()
+        };
         let patience = call.deadline.unwrap_or(revision.limits().deadline);
         let arrived = Instant::now();
         let deadline = arrived + patience;
@@ -192,10 +198,12 @@ impl Service {
         let answer = match revision.handler() {
             Handler::Once { code, pool } => {
                 let idle = pool.take();
-                self.answer_once(code.clone(), idle, call, ticket, deadline, &mut record).await
+                self.answer_once(code.clone(), idle, call, ticket, deadline, &mut record)
+                    .await
             }
             Handler::Shared(group) => {
-                self.answer_shared(group, call, ticket, deadline, &mut record).await
+                self.answer_shared(group, call, ticket, deadline, &mut record)
+                    .await
             }
             Handler::Worker(_) => Err(Refused::Closed(Closed {
                 reason: "a worker answers no requests".to_owned(),
@@ -222,8 +230,11 @@ impl Service {
         record: &mut CallRecord,
     ) -> Answer {
         let head_only = call.head_only;
-        let request =
-            once::Request { scheme: call.scheme, request: call.request, depth: call.depth };
+        let request = once::Request {
+            scheme: call.scheme,
+            request: call.request,
+            depth: call.depth,
+        };
         let mut exchange = Exchange::new(code, idle, request);
         let mut alarm = body::Alarm::new(deadline);
         let outcome = std::future::poll_fn(|cx| match exchange.poll_head(cx) {
@@ -267,7 +278,7 @@ impl Service {
         record: &mut CallRecord,
     ) -> Answer {
         let head_only = call.head_only;
-        let request = call.request.map(|body| http_body_util::BodyExt::boxed_unsync(body));
+        let request = call.request.map(http_body_util::BodyExt::boxed_unsync);
         let pending = group.send(request, call.depth);
         record.instance = pending.instance();
         match pending.response(deadline).await {
@@ -286,7 +297,12 @@ impl Service {
         let failure = Arc::new(failure);
         if failure.is_crash() {
             let request_id = Some(ticket.request_id().to_string());
-            self.crashed(ticket.revision().number(), instance, request_id, failure.clone());
+            self.crashed(
+                ticket.revision().number(),
+                instance,
+                request_id,
+                failure.clone(),
+            );
         }
         Refused::Failed(failure)
     }
@@ -301,7 +317,13 @@ impl Service {
     ) {
         self.counters.crashed.fetch_add(1, Ordering::Relaxed);
         let answered_since = self.counters.since_incident.swap(0, Ordering::Relaxed);
-        let incident = Incident { revision, instance, request_id, failure, answered_since };
+        let incident = Incident {
+            revision,
+            instance,
+            request_id,
+            failure,
+            answered_since,
+        };
         if let Err(lost) = self.incidents.try_send(incident) {
             tracing::debug!(service = %self.name, "incident not reported: {lost}");
         }

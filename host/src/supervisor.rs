@@ -76,9 +76,15 @@ impl Supervisor {
             probing: None,
             unwell: 0,
         };
-        let task =
-            task::spawn(task::Kind::Supervisor, shift.run(incidents, orders_in, results_in));
-        Supervisor { orders, phase, task }
+        let task = task::spawn(
+            task::Kind::Supervisor,
+            shift.run(incidents, orders_in, results_in),
+        );
+        Supervisor {
+            orders,
+            phase,
+            task,
+        }
     }
 
     /// Gives an order. It is lost only if the supervisor is gone.
@@ -215,7 +221,10 @@ impl Shift {
             Some(cause) => format!("{}: {cause}", phase.name()),
             None => phase.name().to_owned(),
         };
-        Closed { reason, retry_after }
+        Closed {
+            reason,
+            retry_after,
+        }
     }
 
     fn begin(&mut self, epoch: u64) {
@@ -259,7 +268,11 @@ impl Shift {
         let epoch = self.lifecycle.epoch();
         let cause = Cause::new(cause_kind(&incident.failure), incident.failure.to_string());
         let answered_since = incident.answered_since;
-        self.step(Event::Crashed { epoch, cause, answered_since });
+        self.step(Event::Crashed {
+            epoch,
+            cause,
+            answered_since,
+        });
     }
 
     fn order(&mut self, order: Order) {
@@ -285,23 +298,35 @@ impl Shift {
             && let Err(failure) = revision.tend().await
         {
             let failure = Arc::new(failure);
-            self.charge.service.crashed(revision.number(), 0, None, failure);
+            self.charge
+                .service
+                .crashed(revision.number(), 0, None, failure);
         }
     }
 
     fn worker_is_over(&self) -> bool {
         self.charge.settings.kind != Kind::Worker
-            || self.running.as_ref().is_none_or(|running| running.0.is_finished())
+            || self
+                .running
+                .as_ref()
+                .is_none_or(|running| running.0.is_finished())
     }
 
     fn watch_health(&mut self, due: &mut Instant) {
-        let Some(check) = &self.charge.health else { return };
-        let Some(interval) = check.interval else { return };
+        let Some(check) = &self.charge.health else {
+            return;
+        };
+        let Some(interval) = check.interval else {
+            return;
+        };
         if !self.lifecycle.phase().is_ready() {
             *due = Instant::now() + interval;
             return;
         }
-        let busy = self.probing.as_ref().is_some_and(|probing| !probing.0.is_finished());
+        let busy = self
+            .probing
+            .as_ref()
+            .is_some_and(|probing| !probing.0.is_finished());
         if busy || Instant::now() < *due {
             return;
         }
@@ -346,13 +371,19 @@ impl Shift {
             Report::StartFailed { attempt, cause } => {
                 tracing::error!(%service, revision, attempt, "start failed: {cause}");
             }
-            Report::Crashed { counted, crashes, .. } => {
+            Report::Crashed {
+                counted, crashes, ..
+            } => {
                 tracing::debug!(%service, revision, counted, crashes, "crash");
             }
             Report::HealthFailed { cause } => {
                 tracing::error!(%service, revision, "not healthy, restarting: {cause}");
             }
-            Report::BackingOff { delay, attempt, cause } => tracing::warn!(
+            Report::BackingOff {
+                delay,
+                attempt,
+                cause,
+            } => tracing::warn!(
                 %service, revision, attempt, "backing off for {delay:.1?}: {cause}"
             ),
             Report::Parked { cause, crashes } => tracing::error!(
@@ -386,9 +417,15 @@ async fn start(charge: &Charge) -> Result<(), Cause> {
         };
         Cause::new(cause_kind(&failure), text)
     };
-    charge.revision.try_instance(INSTANTIATE_PATIENCE).await.map_err(failed)?;
+    charge
+        .revision
+        .try_instance(INSTANTIATE_PATIENCE)
+        .await
+        .map_err(failed)?;
     charge.revision.tend().await.map_err(failed)?;
-    let Some(check) = &charge.health else { return Ok(()) };
+    let Some(check) = &charge.health else {
+        return Ok(());
+    };
     probe::probe(&charge.service, &charge.revision, check)
         .await
         .map_err(|error| Cause::new(CauseKind::Health, error.to_string()))
@@ -412,7 +449,11 @@ async fn run_worker(charge: &Charge, code: Arc<worker::Code>, epoch: u64) -> Eve
             };
             let revision = charge.revision.number();
             tracing::error!(%service, revision, kind = failure.label(), "worker lost: {detail}");
-            Event::Crashed { epoch, cause, answered_since: 0 }
+            Event::Crashed {
+                epoch,
+                cause,
+                answered_since: 0,
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn demo(args: &[String]) -> Result {
     let mut skep = Command::new(target_dir().join("release/skep"));
     skep.arg("run")
         .arg(shop.join("skep.toml"))
-        .args(["--listen", &address]);
+        .args(["--listen", &address, "--log-to", "stderr"]);
     Err(replace_with(skep.current_dir(root())))
 }
 

@@ -85,11 +85,14 @@ pub(super) fn method(bench: &Bench) -> String {
     };
     let mut text = format!(
         "{pinned}; one server runs at a time. Each of {} rounds starts every subject afresh, warms \
-         each case up for {} s and measures it for {} s. Load: wrk at full speed over HTTP/1.1, \
-         h2load over HTTP/2. *CPU* is user and system time of the server's process tree divided \
-         by requests; *÷ wasmtime* compares with the subject named in the list; *others* is the \
-         share of the server's core that went to other processes. Skep writes its access log to \
-         a pipe, as under a container runtime; the others write none. Subjects:\n\n",
+         each case up for {} s and measures it for {} s. Load: full speed from the bench's own \
+         generator, which never sleeps, so that no subject pays for waking it (on a virtual \
+         machine that interrupt costs as much as a native server's whole request); one case from \
+         wrk, which does sleep unless the server is faster than itself, as does h2load for \
+         HTTP/2. *CPU* is user and system time of the server's process tree divided by requests; \
+         *÷ wasmtime* compares with the subject named in the list; *others* is the share of the \
+         server's core that went to other processes. Skep writes its access log to a pipe, as \
+         under a container runtime; the others write none. Subjects:\n\n",
         bench.rounds, bench.warm_up_seconds, bench.seconds
     );
     for subject in &bench.subjects {

@@ -38,7 +38,7 @@ pub enum Role {
     /// Exports `wasi:http/handler@0.3.x`.
     #[serde(rename = "http-0.3")]
     HttpHandler03,
-    /// Exports `wasi:cli/run@0.2.x`: started once, runs until it returns.
+    /// Exports `wasi:cli/run@0.2.x` or `@0.3.x`: started once, runs until it returns.
     Worker,
     /// Only interfaces of its own: of use to other services, never started by itself.
     Library,
@@ -198,7 +198,9 @@ impl Role {
             Role::HttpHandler03
         } else if exports_released("wasi:http/incoming-handler", (0, 2), "handle") {
             Role::HttpHandler02
-        } else if exports_released("wasi:cli/run", (0, 2), "run") {
+        } else if exports_released("wasi:cli/run", (0, 2), "run")
+            || exports_released("wasi:cli/run", (0, 3), "run")
+        {
             Role::Worker
         } else {
             Role::Library

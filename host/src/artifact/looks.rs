@@ -167,7 +167,7 @@ impl Looks {
             Looks::Compressed(..) => "unpack it first",
             Looks::Zeros => "copy or download it again",
             Looks::Json | Looks::Script | Looks::Text | Looks::Binary(_) => {
-                "name a WebAssembly component; it begins with the bytes 00 61 73 6d"
+                "name a WebAssembly component, whose first bytes are 00 61 73 6d"
             }
         })
     }

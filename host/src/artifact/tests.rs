@@ -259,6 +259,8 @@ fn roles_follow_released_exports() {
         ("wasi:http/incoming-handler", "handle", Role::Library),
         ("wasi:cli/run@0.2.3", "run", Role::Worker),
         ("wasi:cli/run@0.2.3", "walk", Role::Library),
+        ("wasi:cli/run@0.3.0", "run", Role::Worker),
+        ("wasi:cli/run@0.4.0", "run", Role::Library),
         ("shop:catalog/products", "find", Role::Library),
     ];
     for (name, function, role) in rows {

@@ -60,7 +60,11 @@ pub(crate) fn value(
 
 /// The value in a file, without the line end that editors leave.
 fn value_from_file(what: &str, path: &Path) -> Result<String, GrantError> {
-    let error = |source| GrantError::File { what: what.to_owned(), path: path.to_owned(), source };
+    let error = |source| GrantError::File {
+        what: what.to_owned(),
+        path: path.to_owned(),
+        source,
+    };
     let size = std::fs::metadata(path).map_err(error)?.len();
     if size > VALUE_BYTES {
         return Err(error(std::io::Error::other(format!(
@@ -95,7 +99,10 @@ pub(crate) fn directories(
         };
         builder
             .preopened_dir(&host, &grant.guest, permissions)
-            .map_err(|source| GrantError::Directory { path: host.clone(), source })?;
+            .map_err(|source| GrantError::Directory {
+                path: host.clone(),
+                source,
+            })?;
     }
     Ok(builder.build().filesystem().clone())
 }

@@ -19,7 +19,11 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     pub(crate) fn new(granted: Arc<Granted>) -> Hooks {
-        Hooks { granted, depth: 0, outgoing: None }
+        Hooks {
+            granted,
+            depth: 0,
+            outgoing: None,
+        }
     }
 
     pub(crate) fn granted(&self) -> &Arc<Granted> {
@@ -60,7 +64,9 @@ impl WasiHttpHooks for Hooks {
         let Some(client) = &self.granted.outgoing else {
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         };
-        let scope = self.outgoing.get_or_insert_with(|| client.scope(self.depth));
+        let scope = self
+            .outgoing
+            .get_or_insert_with(|| client.scope(self.depth));
         scope.send(request, options)
     }
 }

@@ -36,9 +36,11 @@ pub struct Check {
 pub fn run(arguments: &Check) -> Exit {
     let application = match deploy::read(&arguments.manifest) {
         Ok(application) => application,
-        Err(deploy::DeployError::Mistakes { source_text, mistakes, warnings })
-            if arguments.json =>
-        {
+        Err(deploy::DeployError::Mistakes {
+            source_text,
+            mistakes,
+            warnings,
+        }) if arguments.json => {
             return json(&source_text, &mistakes, &warnings);
         }
         Err(error) => return report::deploy_error(&error, true),
@@ -70,7 +72,11 @@ pub fn run(arguments: &Check) -> Exit {
         report::summary(mistakes.len(), warnings.len());
         return Exit::Mistakes;
     }
-    let workers = application.parts.values().filter(|part| part.role == Runs::Worker).count();
+    let workers = application
+        .parts
+        .values()
+        .filter(|part| part.role == Runs::Worker)
+        .count();
     let _ = writeln!(
         std::io::stdout(),
         "{} is fine: {} services ({workers} of them workers), {} routes, {} warnings",
@@ -86,7 +92,10 @@ pub fn run(arguments: &Check) -> Exit {
 pub(super) fn cache(application: &deploy::Application) -> CacheSettings {
     let written = application.manifest.host.cache.as_ref();
     let directory = written.map(|cache| deploy::resolve(&application.source, &cache.value));
-    CacheSettings { directory, ..CacheSettings::new(CompileIn::own_executable()) }
+    CacheSettings {
+        directory,
+        ..CacheSettings::new(CompileIn::own_executable())
+    }
 }
 
 fn json(
@@ -113,7 +122,11 @@ fn json(
         .chain(warnings.iter().map(|warning| row("warning", warning)))
         .collect();
     let _ = writeln!(std::io::stdout(), "{}", serde_json::Value::from(rows));
-    if mistakes.is_empty() { Exit::Ok } else { Exit::Mistakes }
+    if mistakes.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Mistakes
+    }
 }
 
 /// Line and column, counted from 1, in characters.

@@ -30,7 +30,10 @@ pub fn run(arguments: &Ps) -> Exit {
     let socket = match deploy::read(&arguments.manifest) {
         Ok(application) => host::control_socket(&application),
         // A manifest that has mistakes now may have had none when the host was started.
-        Err(_) => arguments.manifest.with_file_name(".skep").join("control.sock"),
+        Err(_) => arguments
+            .manifest
+            .with_file_name(".skep")
+            .join("control.sock"),
     };
     let status = match control::ask(&socket) {
         Ok(status) => status,
@@ -47,11 +50,20 @@ pub fn run(arguments: &Ps) -> Exit {
     } else {
         table(&mut out, &status)
     };
-    if written.is_err() { Exit::Failed } else { Exit::Ok }
+    if written.is_err() {
+        Exit::Failed
+    } else {
+        Exit::Ok
+    }
 }
 
 fn table(out: &mut impl Write, status: &HostStatus) -> std::io::Result<()> {
-    let name = status.services.iter().map(|row| row.service.as_str().len()).max().unwrap_or(0);
+    let name = status
+        .services
+        .iter()
+        .map(|row| row.service.as_str().len())
+        .max()
+        .unwrap_or(0);
     let name = name.max("SERVICE".len());
     writeln!(
         out,
@@ -78,7 +90,10 @@ fn table(out: &mut impl Write, status: &HostStatus) -> std::io::Result<()> {
 }
 
 fn cause(row: &ServiceStatus) -> String {
-    let cause = row.cause().unwrap_or_default().replace(char::is_control, " ");
+    let cause = row
+        .cause()
+        .unwrap_or_default()
+        .replace(char::is_control, " ");
     match &row.phase {
         Phase::BackingOff { attempt, .. } => format!("attempt {attempt}: {cause}"),
         _ => cause,

@@ -28,7 +28,9 @@ fn draw(
     colour: bool,
 ) {
     let file = source.path.display().to_string();
-    let config = Config::default().with_color(colour).with_index_type(IndexType::Byte);
+    let config = Config::default()
+        .with_color(colour)
+        .with_index_type(IndexType::Byte);
     // A place at the very end of the text has nothing to underline; show the last line.
     let end = mistake.span.end.min(source.text.len());
     let span = mistake.span.start.min(end)..end;
@@ -36,15 +38,19 @@ fn draw(
         .with_config(config)
         .with_code(mistake.code)
         .with_message(&mistake.message);
-    let mut label = Label::new((&*file, span));
-    if !mistake.label.is_empty() {
-        label = label.with_message(&mistake.label);
-    }
-    report = report.with_label(label);
+    // A label without a text would not be drawn at all.
+    let text = if mistake.label.is_empty() {
+        "here"
+    } else {
+        &mistake.label
+    };
+    report = report.with_label(Label::new((&*file, span)).with_message(text));
     if let Some(help) = &mistake.help {
         report = report.with_help(help);
     }
-    let drawn = report.finish().write((&*file, ariadne::Source::from(&source.text)), &mut *out);
+    let drawn = report
+        .finish()
+        .write((&*file, ariadne::Source::from(&source.text)), &mut *out);
     if drawn.is_err() {
         // Standard error is closed: there is nobody to tell.
     }
@@ -66,7 +72,11 @@ pub fn plain(mistakes: &[Mistake], warnings: &[Mistake]) {
 /// Shows why a manifest is not run, and says with what code to exit.
 pub fn deploy_error(error: &DeployError, written_by_user: bool) -> Exit {
     match error {
-        DeployError::Mistakes { source_text, mistakes: found, warnings } => {
+        DeployError::Mistakes {
+            source_text,
+            mistakes: found,
+            warnings,
+        } => {
             if written_by_user {
                 mistakes(source_text, found, warnings);
                 summary(found.len(), warnings.len());

@@ -62,7 +62,12 @@ pub(super) fn serve(
         }
     };
     raise_descriptor_limit();
-    let threads = application.manifest.host.threads.as_ref().map(|threads| threads.value as usize);
+    let threads = application
+        .manifest
+        .host
+        .threads
+        .as_ref()
+        .map(|threads| threads.value as usize);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_name("skep-serve");
     if let Some(threads) = threads {
@@ -71,11 +76,19 @@ pub(super) fn serve(
     let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(source) => {
-            report::failure(&StartError::System { what: "threads to serve on", source });
+            report::failure(&StartError::System {
+                what: "threads to serve on",
+                source,
+            });
             return Exit::Failed.into();
         }
     };
-    let exit = runtime.block_on(until_stopped(application, listen, sink.clone(), written_by_user));
+    let exit = runtime.block_on(until_stopped(
+        application,
+        listen,
+        sink.clone(),
+        written_by_user,
+    ));
     runtime.shutdown_timeout(Duration::from_millis(100));
     sink.flush(FLUSH_PATIENCE);
     exit.into()
@@ -92,13 +105,19 @@ async fn until_stopped(
     let (mut terminate, mut interrupt) = match signals {
         Ok(signals) => signals,
         Err(source) => {
-            report::failure(&StartError::System { what: "signal handlers", source });
+            report::failure(&StartError::System {
+                what: "signal handlers",
+                source,
+            });
             return Exit::Failed;
         }
     };
     let source = application.source.clone();
     let control = written_by_user.then(|| host::control_socket(&application));
-    let options = Options { listen, cache: check::cache(&application) };
+    let options = Options {
+        listen,
+        cache: check::cache(&application),
+    };
     let starting = Host::start(application, options, sink);
     let started = tokio::select! {
         started = starting => started,
@@ -123,7 +142,10 @@ async fn until_stopped(
     let control = control.and_then(|socket| match Control::start(&socket, &host) {
         Ok(control) => Some(control),
         Err(error) => {
-            tracing::warn!("{}: `skep ps` will not find this host", crate::log::chain(&error));
+            tracing::warn!(
+                "{}: `skep ps` will not find this host",
+                crate::log::chain(&error)
+            );
             None
         }
     });
@@ -146,7 +168,10 @@ async fn until_stopped(
 
 /// Each connection takes a file descriptor, and shells give a process few: take all that we may.
 fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is a valid rlimit that outlives both calls, which keep no pointer to it.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {

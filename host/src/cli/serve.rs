@@ -61,7 +61,12 @@ pub fn run(arguments: &Serve) -> ExitCode {
     match deploy::single(&arguments.component, manifest(arguments)) {
         Ok(application) => {
             report::plain(&[], &application.warnings);
-            run::serve(application, Some(vec![arguments.listen]), &arguments.log, false)
+            run::serve(
+                application,
+                Some(vec![arguments.listen]),
+                &arguments.log,
+                false,
+            )
         }
         Err(error) => report::deploy_error(&error, false).into(),
     }
@@ -69,10 +74,21 @@ pub fn run(arguments: &Serve) -> ExitCode {
 
 /// The manifest that says what the command line says.
 fn manifest(arguments: &Serve) -> String {
-    let stem = arguments.component.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = arguments
+        .component
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
     let name = service_name(&stem);
-    let file = arguments.component.file_name().unwrap_or_default().to_string_lossy();
-    let mut text = format!("name = {name:?}\n[http]\naccess-log = {}\n", !arguments.no_access_log);
+    let file = arguments
+        .component
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let mut text = format!(
+        "name = {name:?}\n[http]\naccess-log = {}\n",
+        !arguments.no_access_log
+    );
     let _ = writeln!(text, "[service.{name}]\ncomponent = {}", quoted(&file));
     let _ = writeln!(text, "routes = [\"/{{*rest}}\"]");
     let mut instances = Vec::new();
@@ -90,9 +106,13 @@ fn manifest(arguments: &Serve) -> String {
         let origins: Vec<_> = arguments.http.iter().map(|origin| quoted(origin)).collect();
         grants.push(format!("http = [{}]", origins.join(", ")));
     }
-    for (table, pairs) in [("config", &arguments.config), ("environment", &arguments.env)] {
+    for (table, pairs) in [
+        ("config", &arguments.config),
+        ("environment", &arguments.env),
+    ] {
         if !pairs.is_empty() {
-            let entry = |(key, value): &(String, String)| format!("{} = {}", quoted(key), quoted(value));
+            let entry =
+                |(key, value): &(String, String)| format!("{} = {}", quoted(key), quoted(value));
             let entries: Vec<_> = pairs.iter().map(entry).collect();
             grants.push(format!("{table} = {{ {} }}", entries.join(", ")));
         }
@@ -129,8 +149,18 @@ fn quoted(text: &str) -> String {
 fn service_name(stem: &str) -> String {
     let legal: String = stem
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .collect();
     let name: String = legal.trim_matches('-').chars().take(63).collect();
-    if ServiceName::parse(&name).is_ok() { name } else { "component".to_owned() }
+    if ServiceName::parse(&name).is_ok() {
+        name
+    } else {
+        "component".to_owned()
+    }
 }

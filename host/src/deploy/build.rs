@@ -14,7 +14,7 @@ use super::{Application, Part, Runs, most_instances};
 use crate::artifact::{Cache, Digest};
 use crate::capability::{self, Granted, Linkers};
 use crate::engine::{CoarseClock, PoolSize};
-use crate::instance::memory::ServiceMemory;
+use crate::instance::memory::{HostMemory, ServiceMemory};
 use crate::instance::pool::{Pool, Reuse};
 use crate::instance::shared::{Group, Sharing};
 use crate::instance::{GuestState, InstanceLimits, Mould, once, worker};
@@ -34,17 +34,41 @@ pub fn pool_size(application: &Application) -> PoolSize {
     let wanted: u32 = each(application)
         .map(|(service, part)| most_instances(service, part))
         .fold(0, u32::saturating_add);
-    let most = manifest.host.instances.as_ref().map_or(INSTANCES_MAX, |most| most.value);
-    let memory = manifest.services.values().map(|s| s.limits.memory.as_u64()).max().unwrap_or(0);
-    PoolSize { instances: wanted.min(most).saturating_add(SPARE_INSTANCES), memory }
+    let most = manifest
+        .host
+        .instances
+        .as_ref()
+        .map_or(INSTANCES_MAX, |most| most.value);
+    let memory = manifest
+        .services
+        .values()
+        .map(|s| s.limits.memory.as_u64())
+        .max()
+        .unwrap_or(0);
+    let tables = manifest
+        .services
+        .values()
+        .map(|s| s.limits.table_elements)
+        .max()
+        .unwrap_or(0);
+    PoolSize {
+        instances: wanted.min(most).saturating_add(SPARE_INSTANCES),
+        memory,
+        table_elements: tables as usize,
+        stack: manifest.host.stack.as_usize(),
+    }
 }
 
 fn each(application: &Application) -> impl Iterator<Item = (&Service, &Part)> {
     let parts = &application.parts;
-    application.manifest.services.values().filter_map(|service| {
-        // Reading an application leaves no service without a part.
-        parts.get(&service.name.value).map(|part| (service, part))
-    })
+    application
+        .manifest
+        .services
+        .values()
+        .filter_map(|service| {
+            // Reading an application leaves no service without a part.
+            parts.get(&service.name.value).map(|part| (service, part))
+        })
 }
 
 /// What building needs of the host.
@@ -60,6 +84,8 @@ pub struct Machinery {
     pub sink: Sink,
     /// For idle times.
     pub clock: CoarseClock,
+    /// What all guests may hold together.
+    pub memory: Arc<HostMemory>,
 }
 
 /// One service, compiled, linked and closed.
@@ -97,7 +123,9 @@ pub fn build(
             })
             .collect();
         let join = |builder: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
-            builder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            builder
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         builders.into_iter().flat_map(join).collect()
     });
@@ -109,7 +137,11 @@ pub fn build(
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    if mistakes.is_empty() { Ok(revisions) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(revisions)
+    } else {
+        Err(mistakes)
+    }
 }
 
 fn revision(
@@ -129,9 +161,14 @@ fn revision(
         .linkers
         .get(part.linked)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
-    let pre = linker.instantiate_pre(&compiled.component).map_err(|error| {
-        mistake("link", format!("`{name}` does not fit the host's interfaces: {error:#}"))
-    })?;
+    let pre = linker
+        .instantiate_pre(&compiled.component)
+        .map_err(|error| {
+            mistake(
+                "link",
+                format!("`{name}` does not fit the host's interfaces: {error:#}"),
+            )
+        })?;
     let granted = capability::grant(
         service,
         &application.source,
@@ -140,7 +177,10 @@ fn revision(
         machinery.sink.clone(),
     )
     .map_err(|error| mistake("grant", chain(&error)))?;
-    let memory = ServiceMemory::new(service.limits.memory_total.as_u64());
+    let memory = ServiceMemory::new(
+        service.limits.memory_total.as_u64(),
+        machinery.memory.clone(),
+    );
     let mould = mould(service, machinery, granted, memory.clone());
     let handler = handler(service, part, pre, mould, handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
@@ -148,7 +188,9 @@ fn revision(
     let places = match part.role {
         Runs::Handler(kind) => {
             let instances = service.instances.for_handler(kind);
-            limits.concurrency.min(instances.max.saturating_mul(instances.concurrent))
+            limits
+                .concurrency
+                .min(instances.max.saturating_mul(instances.concurrent))
         }
         Runs::Worker => 1,
     };
@@ -164,7 +206,11 @@ fn revision(
         memory,
         clock: machinery.clock.clone(),
     };
-    Ok(Built { revision: Arc::new(revision), digest: compiled.digest, role: part.role })
+    Ok(Built {
+        revision: Arc::new(revision),
+        digest: compiled.digest,
+        role: part.role,
+    })
 }
 
 /// Revisions are counted from here.
@@ -209,8 +255,14 @@ fn handler(
                 warm: policy.warm as usize,
                 idle_ms: milliseconds(policy.idle),
             };
-            let code = Arc::new(once::Code { pre: p2::bindings::ProxyPre::new(pre)?, mould });
-            Ok(Handler::Once { code, pool: Pool::new(reuse) })
+            let code = Arc::new(once::Code {
+                pre: p2::bindings::ProxyPre::new(pre)?,
+                mould,
+            });
+            Ok(Handler::Once {
+                code,
+                pool: Pool::new(reuse),
+            })
         }
         Runs::Handler(kind @ HandlerKind::Async) => {
             let policy = service.instances.for_handler(kind);
@@ -227,7 +279,11 @@ fn handler(
             let on_crash = Box::new(move |failure, instance| {
                 handle.crashed(FIRST_REVISION, instance, None, failure);
             });
-            Ok(Handler::Shared(Group::new(Arc::new(code), sharing, on_crash)))
+            Ok(Handler::Shared(Group::new(
+                Arc::new(code),
+                sharing,
+                on_crash,
+            )))
         }
         Runs::Worker => {
             let pre = worker::CommandPre::new(pre)?;
@@ -249,7 +305,10 @@ pub(crate) fn routes(
 > {
     let routes = manifest.routes.iter().filter_map(|route| {
         let service = handle(&route.service.value)?;
-        let target = crate::gateway::Target { service, timeout: route.timeout };
+        let target = crate::gateway::Target {
+            service,
+            timeout: route.timeout,
+        };
         Some((route.spec.value.clone(), target))
     });
     skep_core::route::RouteTable::build(routes.collect())

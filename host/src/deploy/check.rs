@@ -11,11 +11,11 @@ use crate::capability::{self, Linked};
 use crate::listener;
 
 /// Reads all components and returns the application, or every mistake there is.
-pub(super) fn components(
-    manifest: Manifest,
-    source: Source,
-) -> Result<Application, DeployError> {
-    let mut found = Findings { warnings: manifest.warnings().to_vec(), ..Findings::default() };
+pub(super) fn components(manifest: Manifest, source: Source) -> Result<Application, DeployError> {
+    let mut found = Findings {
+        warnings: manifest.warnings().to_vec(),
+        ..Findings::default()
+    };
     let artifacts = load(&manifest, &source);
     let mut parts = BTreeMap::new();
     for (service, artifact) in manifest.services.values().zip(artifacts) {
@@ -33,9 +33,22 @@ pub(super) fn components(
         }
     }
     check_routes(&manifest, &parts, &mut found);
+    // The manifest alone does not tell a worker, which needs no route.
+    let is_worker = |warning: &Mistake| {
+        parts.iter().any(|(name, part)| {
+            let service = manifest.services.get(name);
+            part.role == Runs::Worker
+                && service.is_some_and(|service| service.name.span == warning.span)
+        })
+    };
+    found
+        .warnings
+        .retain(|warning| warning.code != "no-route" || !is_worker(warning));
     if let Some(tls) = &manifest.http.tls {
-        let (cert, key) =
-            (resolve(&source, &tls.cert.value), resolve(&source, &tls.key.value));
+        let (cert, key) = (
+            resolve(&source, &tls.cert.value),
+            resolve(&source, &tls.key.value),
+        );
         if let Err(error) = listener::acceptor(&cert, &key) {
             found.mistake(Mistake::new("tls", tls.cert.span.clone(), chain(&error)));
         }
@@ -43,9 +56,18 @@ pub(super) fn components(
     found.sort();
     let Findings { mistakes, warnings } = found;
     if mistakes.is_empty() {
-        return Ok(Application { manifest, source, parts, warnings });
+        return Ok(Application {
+            manifest,
+            source,
+            parts,
+            warnings,
+        });
     }
-    Err(DeployError::Mistakes { source_text: source, mistakes, warnings })
+    Err(DeployError::Mistakes {
+        source_text: source,
+        mistakes,
+        warnings,
+    })
 }
 
 #[derive(Default)]
@@ -71,8 +93,11 @@ impl Findings {
 
 /// Reads the components side by side; a file that several services use is read once.
 fn load(manifest: &Manifest, source: &Source) -> Vec<Result<Artifact, ArtifactError>> {
-    let paths: Vec<_> =
-        manifest.services.values().map(|s| resolve(source, &s.component.value)).collect();
+    let paths: Vec<_> = manifest
+        .services
+        .values()
+        .map(|s| resolve(source, &s.component.value))
+        .collect();
     let mut distinct = paths.clone();
     distinct.sort();
     distinct.dedup();
@@ -82,12 +107,19 @@ fn load(manifest: &Manifest, source: &Source) -> Vec<Result<Artifact, ArtifactEr
         let readers: Vec<_> = distinct
             .chunks(share)
             .map(|paths| {
-                let read = || paths.iter().map(|p| (p.clone(), Artifact::load(p))).collect();
+                let read = || {
+                    paths
+                        .iter()
+                        .map(|p| (p.clone(), Artifact::load(p)))
+                        .collect()
+                };
                 scope.spawn(read)
             })
             .collect();
         let join = |reader: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
-            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            reader
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         readers.into_iter().flat_map(join).collect()
     });
@@ -136,7 +168,11 @@ fn part(
     let linked = check_imports(service, description, found);
     check_limits(service, description, role, found);
     check_grants(service, source, found);
-    Some(Part { role: role?, linked, artifact })
+    Some(Part {
+        role: role?,
+        linked,
+        artifact,
+    })
 }
 
 /// Everything that the component imports must be given, or granted by the manifest.
@@ -172,10 +208,7 @@ fn check_imports(service: &Service, description: &Description, found: &mut Findi
                         Mistake::new(
                             "grant-missing",
                             service.span_of("grants"),
-                            format!(
-                                "`{name}` imports `{}`, which is not granted",
-                                needed.import
-                            ),
+                            format!("`{name}` imports `{}`, which is not granted", needed.import),
                         )
                         .label(format!("no `grants.{grant}` here"))
                         .help(format!("under [service.{name}] write: {example}")),
@@ -186,7 +219,10 @@ fn check_imports(service: &Service, description: &Description, found: &mut Findi
                 let mut mistake = Mistake::new(
                     "import-missing",
                     service.component.span.clone(),
-                    format!("`{name}` imports `{}`, which Skep does not have", needed.import),
+                    format!(
+                        "`{name}` imports `{}`, which Skep does not have",
+                        needed.import
+                    ),
                 )
                 .label("this component cannot run here");
                 if !nearest.is_empty() {
@@ -197,10 +233,26 @@ fn check_imports(service: &Service, description: &Description, found: &mut Findi
         }
     }
     let unused = [
-        ("http", linked.outgoing_http && !imports.outgoing_http, "makes no outgoing requests"),
-        ("config", linked.config && !imports.config, "does not import wasi:config/store"),
-        ("directories", !grants.directories.is_empty() && !files, "opens no files"),
-        ("environment", !grants.environment.is_empty() && !environment, "reads no environment"),
+        (
+            "http",
+            linked.outgoing_http && !imports.outgoing_http,
+            "makes no outgoing requests",
+        ),
+        (
+            "config",
+            linked.config && !imports.config,
+            "does not import wasi:config/store",
+        ),
+        (
+            "directories",
+            !grants.directories.is_empty() && !files,
+            "opens no files",
+        ),
+        (
+            "environment",
+            !grants.environment.is_empty() && !environment,
+            "reads no environment",
+        ),
     ];
     for (grant, unused, why) in unused {
         if unused {
@@ -234,11 +286,17 @@ fn check_limits(
                 service.span_of("limits.memory"),
                 format!("`{name}` begins with {needed} bytes of memory but may have {memory}"),
             )
-            .help(format!("raise limits.memory to at least \"{mebibytes}MiB\"")),
+            .help(format!(
+                "raise limits.memory to at least \"{mebibytes}MiB\""
+            )),
         );
     }
     if role == Some(Runs::Handler(HandlerKind::Sync))
-        && service.instances.concurrent.as_ref().is_some_and(|concurrent| concurrent.value > 1)
+        && service
+            .instances
+            .concurrent
+            .as_ref()
+            .is_some_and(|concurrent| concurrent.value > 1)
     {
         found.warning(
             Mistake::new(
@@ -265,20 +323,29 @@ fn check_limits(
 
 /// The values, files and directories that the grants name must be there.
 fn check_grants(service: &Service, source: &Source, found: &mut Findings) {
-    for (table, values) in
-        [("config", &service.grants.config), ("environment", &service.grants.environment)]
-    {
+    for (table, values) in [
+        ("config", &service.grants.config),
+        ("environment", &service.grants.environment),
+    ] {
         for (key, value) in values {
             let what = format!("grants.{table}.{key} of `{}`", service.name.value);
             if let Err(error) = capability::value(&what, &value.value, source) {
-                found.mistake(Mistake::new("grant-value", value.span.clone(), chain(&error)));
+                found.mistake(Mistake::new(
+                    "grant-value",
+                    value.span.clone(),
+                    chain(&error),
+                ));
             }
         }
     }
     for directory in &service.grants.directories {
         let one = std::slice::from_ref(directory);
         if let Err(error) = capability::directories(one, source) {
-            found.mistake(Mistake::new("grant-directory", directory.span.clone(), chain(&error)));
+            found.mistake(Mistake::new(
+                "grant-directory",
+                directory.span.clone(),
+                chain(&error),
+            ));
         }
     }
 }
@@ -290,7 +357,10 @@ fn check_routes(
 ) {
     for route in &manifest.routes {
         let name = &route.service.value;
-        if parts.get(name).is_some_and(|part| part.role == Runs::Worker) {
+        if parts
+            .get(name)
+            .is_some_and(|part| part.role == Runs::Worker)
+        {
             found.mistake(
                 Mistake::new(
                     "route-to-worker",

@@ -40,10 +40,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(sink: &Sink, parts: &http::request::Parts, id: RequestId) -> Logged {
+    pub(crate) fn open(sink: &Sink, parts: &http::request::Parts, id: RequestId) -> Logged {
         let entry = Box::new(Entry {
             sink: sink.clone(),
-            arrival: Arrival { time: SystemTime::now(), clock: Instant::now() },
+            arrival: Arrival {
+                time: SystemTime::now(),
+                clock: Instant::now(),
+            },
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             version: parts.version,
@@ -113,10 +116,17 @@ impl Entry {
 
     fn log(&self, sent: u64) {
         let text = |value: &Option<HeaderValue>| -> Option<String> {
-            value.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
+            value
+                .as_ref()
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
         };
         let traceparent = text(&self.traceparent);
-        let host = self.host.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let host = self
+            .host
+            .as_ref()
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let record = AccessRecord {
             time: self.arrival.time,
             request_id: self.id.as_str(),
@@ -215,7 +225,10 @@ pub(crate) fn problem(
     let mut response = Response::new(GatewayBody::new(body, entry));
     *response.status_mut() = row.status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(request_id::HEADER, id.value().clone());
     if let Fault::MethodNotAllowed(allow) = fault
         && let Ok(allow) = HeaderValue::from_str(allow)
@@ -226,7 +239,10 @@ pub(crate) fn problem(
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    if matches!(fault, Fault::BodyTooLarge | Fault::BodyTimeout | Fault::BodyBroken) {
+    if matches!(
+        fault,
+        Fault::BodyTooLarge | Fault::BodyTimeout | Fault::BodyBroken
+    ) {
         // What is left of the body would be read as the next request.
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -81,9 +81,20 @@ impl IncomingBody {
         pause: Duration,
     ) -> (IncomingBody, Arc<BodyReport>) {
         let report = Arc::new(BodyReport::default());
-        let open =
-            Open { incoming, limit, pause, alarm: None, report: report.clone(), over: false };
-        (IncomingBody { open: Some(Box::new(open)) }, report)
+        let open = Open {
+            incoming,
+            limit,
+            pause,
+            alarm: None,
+            report: report.clone(),
+            over: false,
+        };
+        (
+            IncomingBody {
+                open: Some(Box::new(open)),
+            },
+            report,
+        )
     }
 }
 
@@ -100,8 +111,9 @@ impl Open {
         }
         let Poll::Ready(polled) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             let wake = Instant::now() + self.pause;
-            let alarm =
-                self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake.into())));
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake.into())));
             ready!(alarm.as_mut().poll(cx));
             return self.end(TIMED_OUT, HttpError::ConnectionReadTimeout);
         };
@@ -139,10 +151,14 @@ impl Body for IncomingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.open.as_ref().is_none_or(|open| open.over || open.incoming.is_end_stream())
+        self.open
+            .as_ref()
+            .is_none_or(|open| open.over || open.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.open.as_ref().map_or(SizeHint::with_exact(0), |open| open.incoming.size_hint())
+        self.open
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), |open| open.incoming.size_hint())
     }
 }

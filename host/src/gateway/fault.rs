@@ -59,7 +59,12 @@ impl Fault {
     /// Its row.
     pub(crate) fn row(&self) -> Row {
         use Blame::{Client, Guest, Host};
-        let row = |status, text, label, blame| Row { status, text, label, blame };
+        let row = |status, text, label, blame| Row {
+            status,
+            text,
+            label,
+            blame,
+        };
         match self {
             Fault::BadRequest(text) => row(StatusCode::BAD_REQUEST, text, "bad-request", Client),
             Fault::NotFound => row(
@@ -110,12 +115,6 @@ impl Fault {
             Fault::Service(Refused::Shed(Shed::QueueTimeout)) => {
                 row(StatusCode::SERVICE_UNAVAILABLE, BUSY, "queue-timeout", Host)
             }
-            Fault::Service(Refused::Shed(Shed::Closed)) => row(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The service is not available at the moment.",
-                "unavailable",
-                Host,
-            ),
             Fault::Service(Refused::Failed(failure)) => failed(failure),
         }
     }
@@ -156,26 +155,37 @@ const BUSY: &str = "The service has more requests than it can take at the moment
 
 fn failed(failure: &Failure) -> Row {
     let (status, text) = match failure {
-        Failure::Deadline => (StatusCode::GATEWAY_TIMEOUT, "The service did not answer in time."),
-        Failure::Instantiate(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "The service could not be started.")
-        }
-        Failure::HostPanic { .. } => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle the request.")
-        }
+        Failure::Deadline => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "The service did not answer in time.",
+        ),
+        Failure::Instantiate(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The service could not be started.",
+        ),
+        Failure::HostPanic { .. } => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The server failed to handle the request.",
+        ),
         Failure::Trap(_)
         | Failure::CpuLimit(_)
         | Failure::NoResponse
         | Failure::UnfinishedBody
-        | Failure::ErrorCode { .. } => {
-            (StatusCode::BAD_GATEWAY, "The service failed to answer the request.")
-        }
+        | Failure::ErrorCode { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "The service failed to answer the request.",
+        ),
     };
     let blame = match failure {
         Failure::HostPanic { .. } => Blame::Host,
         _ => Blame::Guest,
     };
-    Row { status, text, label: failure.label(), blame }
+    Row {
+        status,
+        text,
+        label: failure.label(),
+        blame,
+    }
 }
 
 #[cfg(test)]
@@ -191,19 +201,30 @@ mod tests {
             Failure::Trap(wasmtime::Error::msg(secret)),
             Failure::CpuLimit(wasmtime::Error::msg(secret)),
             Failure::Instantiate(wasmtime::Error::msg(secret)),
-            Failure::ErrorCode { code: secret.to_owned() },
-            Failure::HostPanic { message: secret.to_owned() },
+            Failure::ErrorCode {
+                code: secret.to_owned(),
+            },
+            Failure::HostPanic {
+                message: secret.to_owned(),
+            },
         ];
         for failure in failures {
             let fault = Fault::Service(Refused::Failed(Arc::new(failure)));
             assert!(!fault.row().text.contains(secret));
-            assert!(fault.chain().unwrap().contains(secret), "but the log has them");
+            assert!(
+                fault.chain().unwrap().contains(secret),
+                "but the log has them"
+            );
         }
     }
 
     #[test]
     fn what_may_be_tried_again_says_when() {
-        assert!(Fault::Service(Refused::Shed(Shed::QueueFull)).retry_after().is_some());
+        assert!(
+            Fault::Service(Refused::Shed(Shed::QueueFull))
+                .retry_after()
+                .is_some()
+        );
         assert!(Fault::NotFound.retry_after().is_none());
     }
 }

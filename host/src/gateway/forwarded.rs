@@ -6,8 +6,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
-use skep_core::manifest::Network;
 use parking_lot::Mutex;
+use skep_core::manifest::Network;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -38,7 +38,13 @@ impl Peer {
         let ip = address.ip();
         let trusted = proxies.iter().any(|net| net.contains(ip));
         let for_ = ascii(&ip.to_string());
-        Peer { address, secure, trusted, for_, last: Mutex::default() }
+        Peer {
+            address,
+            secure,
+            trusted,
+            for_,
+            last: Mutex::default(),
+        }
     }
 
     /// `https` if the connection is encrypted.
@@ -76,8 +82,14 @@ impl Peer {
             .filter_map(|entry| address(entry.trim()))
             .collect();
         // From the right: the last one that no trusted proxy vouches to be another proxy.
-        let stranger = chain.iter().rev().find(|ip| !proxies.iter().any(|net| net.contains(**ip)));
-        let client = stranger.or(chain.first()).copied().unwrap_or(self.address.ip());
+        let stranger = chain
+            .iter()
+            .rev()
+            .find(|ip| !proxies.iter().any(|net| net.contains(**ip)));
+        let client = stranger
+            .or(chain.first())
+            .copied()
+            .unwrap_or(self.address.ip());
         headers.append(FOR, self.for_.clone());
         headers.append(FORWARDED, self.forwarded(host));
         headers.entry(HOST).or_insert_with(|| host.clone());
@@ -144,15 +156,20 @@ mod tests {
         let claims = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1")];
         let (headers, client) = stamp("10.0.0.9:1", &[], &claims);
         assert_eq!(headers[FOR], "10.0.0.9");
-        assert_eq!(headers[FORWARDED], "for=10.0.0.9;host=\"shop.example:8080\";proto=http");
+        assert_eq!(
+            headers[FORWARDED],
+            "for=10.0.0.9;host=\"shop.example:8080\";proto=http"
+        );
         assert_eq!(headers[PROTO], "http");
         assert_eq!(client, "10.0.0.9".parse::<IpAddr>().unwrap());
     }
 
     #[test]
     fn a_trusted_proxys_claims_are_kept_and_added_to() {
-        let claims =
-            [("x-forwarded-for", "6.6.6.6, 203.0.113.5, 10.0.0.7"), ("x-forwarded-proto", "https")];
+        let claims = [
+            ("x-forwarded-for", "6.6.6.6, 203.0.113.5, 10.0.0.7"),
+            ("x-forwarded-proto", "https"),
+        ];
         let (headers, client) = stamp("10.0.0.9:1", &["10.0.0.0/8"], &claims);
         let for_: Vec<_> = headers.get_all(FOR).iter().collect();
         assert_eq!(for_, ["6.6.6.6, 203.0.113.5, 10.0.0.7", "10.0.0.9"]);
@@ -164,7 +181,12 @@ mod tests {
     #[test]
     fn ipv6_is_written_as_rfc_7239_wants_it() {
         let (headers, _) = stamp("[2001:db8::1]:1", &[], &[]);
-        assert!(headers[FORWARDED].to_str().unwrap().starts_with("for=\"[2001:db8::1]\";"));
+        assert!(
+            headers[FORWARDED]
+                .to_str()
+                .unwrap()
+                .starts_with("for=\"[2001:db8::1]\";")
+        );
         let (headers, _) = stamp("[::ffff:10.0.0.9]:1", &[], &[]);
         assert_eq!(headers[FOR], "10.0.0.9");
     }

@@ -78,8 +78,9 @@ mod tests {
 
     #[test]
     fn made_ids_differ() {
-        let ids: std::collections::HashSet<_> =
-            (0..1000).map(|_| RequestId::make().as_str().to_owned()).collect();
+        let ids: std::collections::HashSet<_> = (0..1000)
+            .map(|_| RequestId::make().as_str().to_owned())
+            .collect();
         assert_eq!(ids.len(), 1000);
     }
 }

@@ -7,7 +7,10 @@ fn traced(value: &str) -> bool {
     headers.insert(TRACEPARENT, HeaderValue::from_str(value).unwrap());
     headers.insert(TRACESTATE, HeaderValue::from_static("a=b"));
     keep_valid_trace(&mut headers);
-    assert_eq!(headers.contains_key(&TRACEPARENT), headers.contains_key(&TRACESTATE));
+    assert_eq!(
+        headers.contains_key(&TRACEPARENT),
+        headers.contains_key(&TRACESTATE)
+    );
     headers.contains_key(&TRACEPARENT)
 }
 
@@ -18,9 +21,15 @@ fn trace_contexts_are_passed_on_only_if_they_are_some() {
     assert!(traced(&format!("01-{trace}-b7ad6b7169203331-01-more")));
     assert!(!traced(&format!("00-{trace}-b7ad6b7169203331-01-more")));
     assert!(!traced(&format!("ff-{trace}-b7ad6b7169203331-01")));
-    assert!(!traced(&format!("00-{}-b7ad6b7169203331-01", "0".repeat(32))));
+    assert!(!traced(&format!(
+        "00-{}-b7ad6b7169203331-01",
+        "0".repeat(32)
+    )));
     assert!(!traced(&format!("00-{trace}-0000000000000000-01")));
-    assert!(!traced(&format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase())));
+    assert!(!traced(&format!(
+        "00-{}-b7ad6b7169203331-01",
+        trace.to_uppercase()
+    )));
     assert!(!traced("garbage"));
 }
 
@@ -37,8 +46,14 @@ fn the_host_is_taken_from_one_place() {
     let host = |uri: &str, version, hosts: &[&str]| {
         authority(&mut request(uri, version, hosts)).map(|host| host.to_str().unwrap().to_owned())
     };
-    assert_eq!(host("/", Version::HTTP_11, &["a.example:80"]).unwrap(), "a.example:80");
-    assert_eq!(host("http://b.example/", Version::HTTP_11, &["a.example"]).unwrap(), "b.example");
+    assert_eq!(
+        host("/", Version::HTTP_11, &["a.example:80"]).unwrap(),
+        "a.example:80"
+    );
+    assert_eq!(
+        host("http://b.example/", Version::HTTP_11, &["a.example"]).unwrap(),
+        "b.example"
+    );
     assert_eq!(host("/", Version::HTTP_10, &[]).unwrap(), "localhost");
     assert!(host("/", Version::HTTP_11, &[]).is_err());
     assert!(host("/", Version::HTTP_11, &["a", "b"]).is_err());

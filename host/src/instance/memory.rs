@@ -11,29 +11,85 @@ use wasmtime::ResourceLimiter;
 /// Bytes that one table element costs the host.
 const TABLE_ELEMENT: u64 = 8;
 
-/// What all instances of one service hold together, in bytes, and may hold at most.
+/// A sum of bytes with a limit.
 #[derive(Debug)]
-pub struct ServiceMemory {
+struct Account {
     limit: u64,
     held: AtomicU64,
 }
 
-impl ServiceMemory {
+impl Account {
+    fn take(&self, bytes: u64) -> bool {
+        let taken = self
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                held.checked_add(bytes).filter(|sum| *sum <= self.limit)
+            });
+        taken.is_ok()
+    }
+
+    fn give(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What all guests of the host hold together, in bytes, and may hold at most: `host.memory`.
+#[derive(Debug)]
+pub struct HostMemory(Account);
+
+impl HostMemory {
     /// An empty account with a limit in bytes.
-    pub fn new(limit: u64) -> Arc<ServiceMemory> {
-        Arc::new(ServiceMemory { limit, held: AtomicU64::new(0) })
+    pub fn new(limit: u64) -> Arc<HostMemory> {
+        Arc::new(HostMemory(Account {
+            limit,
+            held: AtomicU64::new(0),
+        }))
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+}
+
+/// What all instances of one service hold together, in bytes, and may hold at most.
+#[derive(Debug)]
+pub struct ServiceMemory {
+    own: Account,
+    host: Arc<HostMemory>,
+}
+
+impl ServiceMemory {
+    /// An empty account with a limit in bytes, out of what the host has left.
+    pub fn new(limit: u64, host: Arc<HostMemory>) -> Arc<ServiceMemory> {
+        Arc::new(ServiceMemory {
+            own: Account {
+                limit,
+                held: AtomicU64::new(0),
+            },
+            host,
+        })
     }
 
     /// Bytes held now.
     pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+        self.own.held.load(Ordering::Relaxed)
     }
 
     fn take(&self, bytes: u64) -> bool {
-        let taken = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-            held.checked_add(bytes).filter(|sum| *sum <= self.limit)
-        });
-        taken.is_ok()
+        if !self.own.take(bytes) {
+            return false;
+        }
+        if self.host.0.take(bytes) {
+            return true;
+        }
+        self.own.give(bytes);
+        false
+    }
+
+    fn give(&self, bytes: u64) {
+        self.own.give(bytes);
+        self.host.0.give(bytes);
     }
 }
 
@@ -44,41 +100,36 @@ pub struct InstanceMemory {
     limit: u64,
     table_elements: usize,
     held: u64,
-    /// A growth was refused; tells a later out-of-memory trap apart from a guest's own mistake.
-    refused: bool,
 }
 
 impl InstanceMemory {
     /// An instance that may hold `limit` bytes, out of what `service` has left, and tables of
     /// `table_elements` each.
     pub fn new(service: Arc<ServiceMemory>, limit: u64, table_elements: usize) -> InstanceMemory {
-        InstanceMemory { service, limit, table_elements, held: 0, refused: false }
-    }
-
-    /// Bytes this instance holds.
-    pub fn held(&self) -> u64 {
-        self.held
-    }
-
-    /// Whether any growth has been refused.
-    pub fn refused(&self) -> bool {
-        self.refused
+        InstanceMemory {
+            service,
+            limit,
+            table_elements,
+            held: 0,
+        }
     }
 
     fn grow(&mut self, bytes: u64) -> bool {
-        let fits = self.held.checked_add(bytes).is_some_and(|sum| sum <= self.limit);
-        if fits && self.service.take(bytes) {
+        let fits = self
+            .held
+            .checked_add(bytes)
+            .is_some_and(|sum| sum <= self.limit);
+        let taken = fits && self.service.take(bytes);
+        if taken {
             self.held += bytes;
-            return true;
         }
-        self.refused = true;
-        false
+        taken
     }
 }
 
 impl Drop for InstanceMemory {
     fn drop(&mut self) {
-        self.service.held.fetch_sub(self.held, Ordering::Relaxed);
+        self.service.give(self.held);
     }
 }
 
@@ -105,7 +156,6 @@ impl ResourceLimiter for InstanceMemory {
             return Ok(false);
         }
         if desired > self.table_elements {
-            self.refused = true;
             return Ok(false);
         }
         Ok(self.grow((desired.saturating_sub(current) as u64).saturating_mul(TABLE_ELEMENT)))
@@ -120,16 +170,15 @@ mod tests {
 
     #[test]
     fn an_instance_is_held_to_its_own_limit() {
-        let service = ServiceMemory::new(100 * PAGE as u64);
+        let service = ServiceMemory::new(100 * PAGE as u64, HostMemory::new(u64::MAX));
         let mut one = InstanceMemory::new(service, 2 * PAGE as u64, 1 << 20);
         assert!(one.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(!one.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
-        assert!(one.refused());
     }
 
     #[test]
     fn all_instances_share_the_limit_of_their_service_and_give_back() {
-        let service = ServiceMemory::new(3 * PAGE as u64);
+        let service = ServiceMemory::new(3 * PAGE as u64, HostMemory::new(u64::MAX));
         let mut one = InstanceMemory::new(service.clone(), 2 * PAGE as u64, 1 << 20);
         let mut two = InstanceMemory::new(service.clone(), 2 * PAGE as u64, 1 << 20);
         assert!(one.memory_growing(0, 2 * PAGE, None).unwrap());
@@ -143,8 +192,26 @@ mod tests {
     }
 
     #[test]
+    fn all_services_share_the_limit_of_their_host() {
+        let host = HostMemory::new(2 * PAGE as u64);
+        let one = ServiceMemory::new(1 << 30, host.clone());
+        let two = ServiceMemory::new(1 << 30, host);
+        let mut first = InstanceMemory::new(one.clone(), 1 << 30, 1 << 20);
+        let mut second = InstanceMemory::new(two.clone(), 1 << 30, 1 << 20);
+        assert!(first.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(!second.memory_growing(0, PAGE, None).unwrap());
+        assert_eq!(
+            two.held(),
+            0,
+            "what the host refused is not held by the service"
+        );
+        drop(first);
+        assert!(second.memory_growing(0, PAGE, None).unwrap());
+    }
+
+    #[test]
     fn tables_count_by_the_element() {
-        let service = ServiceMemory::new(1024);
+        let service = ServiceMemory::new(1024, HostMemory::new(u64::MAX));
         let mut one = InstanceMemory::new(service, 1024, 1 << 20);
         assert!(one.table_growing(0, 128, None).unwrap());
         assert!(!one.table_growing(128, 129, None).unwrap());
@@ -152,7 +219,7 @@ mod tests {
 
     #[test]
     fn growth_beyond_the_guests_own_maximum_is_not_counted() {
-        let service = ServiceMemory::new(1 << 30);
+        let service = ServiceMemory::new(1 << 30, HostMemory::new(u64::MAX));
         let mut one = InstanceMemory::new(service.clone(), 1 << 30, 1 << 20);
         assert!(!one.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
         assert_eq!(service.held(), 0);

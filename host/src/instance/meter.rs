@@ -69,9 +69,11 @@ impl Meter {
         let began = self.now_ns();
         self.poll_began_ns.store(began, Ordering::Relaxed);
         let exact = self.used_ns.load(Ordering::Relaxed) > nanoseconds(EXACT_ABOVE);
-        self.poll_cpu_ns.store(if exact { thread_cpu_ns() } else { 0 }, Ordering::Relaxed);
+        self.poll_cpu_ns
+            .store(if exact { thread_cpu_ns() } else { 0 }, Ordering::Relaxed);
         let output = poll();
-        self.used_ns.fetch_add(self.poll_so_far(), Ordering::Relaxed);
+        self.used_ns
+            .fetch_add(self.poll_so_far(), Ordering::Relaxed);
         self.poll_began_ns.store(0, Ordering::Relaxed);
         output
     }
@@ -112,11 +114,16 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// This thread's CPU time in nanoseconds since it began.
 fn thread_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid timespec that outlives the call, which writes to it and keeps nothing.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     // Linux counts thread CPU time from zero upwards: neither part is negative.
-    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
+    (time.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
 }
 
 #[cfg(test)]

@@ -35,11 +35,16 @@ pub(crate) struct Live {
 impl Live {
     /// Makes an instance. Guest code (start functions, initialisers) may run, charged to `meter`
     /// if the caller polls inside [`Meter::charge`].
-    pub(crate) async fn make(code: &Code, meter: Arc<Meter>) -> Result<Live, Failure> {
-        let mut store = code.mould.store(meter.clone());
+    pub(crate) async fn make(code: &Code, number: u64, meter: Arc<Meter>) -> Result<Live, Failure> {
+        let mut store = code.mould.store(number, meter.clone());
         let made = code.pre.instantiate_async(&mut store).await;
         let proxy = made.map_err(Failure::of_instantiation)?;
-        Ok(Live { store, proxy, meter, served: 0 })
+        Ok(Live {
+            store,
+            proxy,
+            meter,
+            served: 0,
+        })
     }
 
     fn instance(&self) -> u64 {
@@ -94,22 +99,23 @@ pub(crate) enum Progress {
 
 impl Exchange {
     /// Prepares a call on `idle`, or on a new instance; nothing runs before it is polled.
-    pub(crate) fn new<B>(
-        code: Arc<Code>,
-        idle: Option<Live>,
-        request: Request<B>,
-    ) -> Exchange
+    pub(crate) fn new<B>(code: Arc<Code>, idle: Option<Live>, request: Request<B>) -> Exchange
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
         let slot = Slot::default();
         let (meter, instance) = match &idle {
             Some(live) => (live.meter.clone(), live.instance()),
-            None => (Meter::new(code.mould.limits.cpu), 0),
+            None => (Meter::new(code.mould.limits.cpu), code.mould.number()),
         };
         meter.reset();
-        let call = run(code, idle, meter.clone(), request, slot.clone());
-        Exchange { call: Some(Box::pin(call)), slot, meter, instance }
+        let call = run(code, idle, instance, meter.clone(), request, slot.clone());
+        Exchange {
+            call: Some(Box::pin(call)),
+            slot,
+            meter,
+            instance,
+        }
     }
 
     /// CPU time charged so far.
@@ -117,7 +123,7 @@ impl Exchange {
         self.meter.used()
     }
 
-    /// The instance's number, 0 until it is known.
+    /// The instance's number.
     pub(crate) fn instance(&self) -> u64 {
         self.instance
     }
@@ -155,23 +161,25 @@ impl Exchange {
     }
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let Some(call) = &mut self.call else { return Poll::Pending };
-        let polled = self.meter.charge(|| {
-            std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
-        });
+        let Some(call) = &mut self.call else {
+            return Poll::Pending;
+        };
+        let polled = self
+            .meter
+            .charge(|| std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(ended)) => {
                 self.call = None;
-                if let Some(live) = &ended.live {
-                    self.instance = live.instance();
-                }
                 Poll::Ready(ended)
             }
             Err(panic) => {
                 self.call = None;
                 let message = panic_message(&*panic);
-                Poll::Ready(Ended { live: None, result: Err(Failure::HostPanic { message }) })
+                Poll::Ready(Ended {
+                    live: None,
+                    result: Err(Failure::HostPanic { message }),
+                })
             }
         }
     }
@@ -180,6 +188,7 @@ impl Exchange {
 async fn run<B>(
     code: Arc<Code>,
     idle: Option<Live>,
+    number: u64,
     meter: Arc<Meter>,
     request: Request<B>,
     slot: Slot,
@@ -189,26 +198,33 @@ where
 {
     let mut live = match idle {
         Some(live) => live,
-        None => match Live::make(&code, meter).await {
+        None => match Live::make(&code, number, meter).await {
             Ok(live) => live,
-            Err(failure) => return Ended { live: None, result: Err(failure) },
+            Err(failure) => {
+                return Ended {
+                    live: None,
+                    result: Err(failure),
+                };
+            }
         },
     };
     match handle(&mut live, request, slot).await {
         Ok(()) => {
             live.served += 1;
             live.store.data_mut().hooks().release();
-            Ended { live: Some(live), result: Ok(()) }
+            Ended {
+                live: Some(live),
+                result: Ok(()),
+            }
         }
-        Err(error) => Ended { live: None, result: Err(Failure::of_call(error)) },
+        Err(error) => Ended {
+            live: None,
+            result: Err(Failure::of_call(error)),
+        },
     }
 }
 
-async fn handle<B>(
-    live: &mut Live,
-    request: Request<B>,
-    slot: Slot,
-) -> wasmtime::Result<()>
+async fn handle<B>(live: &mut Live, request: Request<B>, slot: Slot) -> wasmtime::Result<()>
 where
     B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
 {
@@ -220,7 +236,10 @@ where
     let out = http.new_response_outparam_from_callback(move |answer| {
         *slot.lock() = Some(answer);
     })?;
-    live.proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+    live.proxy
+        .wasi_http_incoming_handler()
+        .call_handle(store, request, out)
+        .await
 }
 
 /// The body of a response that its guest may still be writing.
@@ -267,8 +286,12 @@ impl OnceBody {
         body: HyperOutgoingBody,
         freed: Freed,
     ) -> (OnceBody, Freed, Option<Failure>) {
-        let mut this =
-            OnceBody { exchange, body, ready: VecDeque::new(), state: BodyState::Open };
+        let mut this = OnceBody {
+            exchange,
+            body,
+            ready: VecDeque::new(),
+            state: BodyState::Open,
+        };
         if !this.exchange.has_ended() {
             return (this, None, None);
         }
@@ -300,7 +323,7 @@ impl OnceBody {
         self.exchange.cpu()
     }
 
-    /// The instance's number, 0 if it is not known yet.
+    /// The instance's number.
     pub(crate) fn instance(&self) -> u64 {
         self.exchange.instance()
     }

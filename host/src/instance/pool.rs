@@ -31,7 +31,10 @@ pub struct Pool {
 
 impl Pool {
     pub(crate) fn new(reuse: Reuse) -> Pool {
-        Pool { reuse, idle: Mutex::default() }
+        Pool {
+            reuse,
+            idle: Mutex::default(),
+        }
     }
 
     /// An idle instance, if there is one.
@@ -42,7 +45,10 @@ impl Pool {
     /// Keeps an instance whose request ended well, if it may serve another; else drops it.
     pub(crate) fn put(&self, live: Live, now_ms: u64) {
         if live.served < self.reuse.requests {
-            self.idle.lock().push(Idle { live, since_ms: now_ms });
+            self.idle.lock().push(Idle {
+                live,
+                since_ms: now_ms,
+            });
         }
     }
 
@@ -70,11 +76,5 @@ impl Pool {
         drop(idle);
         // Dropping a store gives pages back to the system: not under the lock.
         dropped.len()
-    }
-
-    /// Drops all idle instances.
-    pub(crate) fn clear(&self) {
-        let dropped = std::mem::take(&mut *self.idle.lock());
-        drop(dropped);
     }
 }

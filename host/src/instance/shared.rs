@@ -88,7 +88,13 @@ pub struct Group {
 impl Group {
     pub(crate) fn new(code: Arc<Code>, sharing: Sharing, on_crash: OnCrash) -> Arc<Group> {
         let (actors, numbers) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Group { code, sharing, on_crash, actors, numbers })
+        Arc::new(Group {
+            code,
+            sharing,
+            on_crash,
+            actors,
+            numbers,
+        })
     }
 
     /// Instances now, busy or idle.
@@ -104,13 +110,6 @@ impl Group {
         }
     }
 
-    /// Retires all instances: each ends when its last request has gone.
-    pub(crate) fn retire(&self) {
-        for actor in self.actors.lock().values() {
-            actor.retire();
-        }
-    }
-
     /// Ends all instances now, with the requests on them.
     pub(crate) fn cut(&self) {
         for actor in self.actors.lock().values() {
@@ -123,13 +122,20 @@ impl Group {
     pub(crate) fn send(self: &Arc<Group>, request: http::Request<WasiBody>, depth: u32) -> Pending {
         let (answer, receiver) = oneshot::channel();
         let actor = self.assign();
-        let job = Job { request, depth, answer };
+        let job = Job {
+            request,
+            depth,
+            answer,
+        };
         if actor.jobs.send(job).is_err() {
             // It has just ended. Its channel's other half answered by being dropped, and so will
             // this one: the request is lost with it, which the caller may retry.
             tracing::debug!("an instance ended while a request was being given to it");
         }
-        Pending { actor: Some(Use(actor)), receiver }
+        Pending {
+            actor: Some(Use(actor)),
+            receiver,
+        }
     }
 
     fn assign(self: &Arc<Group>) -> Arc<Actor> {
@@ -138,8 +144,10 @@ impl Group {
             !actor.retired.load(Ordering::Relaxed)
                 && actor.in_flight.load(Ordering::Relaxed) < self.sharing.concurrent
         };
-        let busiest =
-            actors.values().filter(fits).max_by_key(|a| a.in_flight.load(Ordering::Relaxed));
+        let busiest = actors
+            .values()
+            .filter(fits)
+            .max_by_key(|a| a.in_flight.load(Ordering::Relaxed));
         let actor = match busiest {
             Some(actor) => actor.clone(),
             None => self.spawn(&mut actors),
@@ -237,16 +245,18 @@ async fn serve(
     mut queue: mpsc::UnboundedReceiver<Job>,
     idle: Duration,
 ) -> Result<(), SharedFailure> {
-    let mut store = code.mould.store(actor.meter.clone());
-    actor.instance.store(store.data().instance(), Ordering::Relaxed);
+    let mut store = code.mould.store(code.mould.number(), actor.meter.clone());
+    actor
+        .instance
+        .store(store.data().instance(), Ordering::Relaxed);
     let made = code.pre.instantiate_async(&mut store).await;
     let service = made.map_err(|error| actor.ended_by(Failure::of_instantiation(error)))?;
     let served = store
-        .run_concurrent(async |accessor| {
-            accept(accessor, &service, actor, &mut queue, idle).await
-        })
+        .run_concurrent(async |accessor| accept(accessor, &service, actor, &mut queue, idle).await)
         .await;
-    served.and_then(|served| served).map_err(|error| actor.ended_by(Failure::of_call(error)))
+    served
+        .and_then(|served| served)
+        .map_err(|error| actor.ended_by(Failure::of_call(error)))
 }
 
 /// Takes requests until the instance is retired and its last request has gone.
@@ -281,7 +291,9 @@ async fn accept(
             return Poll::Pending;
         }
         if std::mem::take(&mut busy) {
-            idle_until.as_mut().reset(tokio::time::Instant::now() + idle);
+            idle_until
+                .as_mut()
+                .reset(tokio::time::Instant::now() + idle);
         }
         let waited = idle_until.as_mut().poll(cx).is_ready();
         if actor.retired.load(Ordering::Relaxed) {
@@ -293,7 +305,9 @@ async fn accept(
             }
         } else if waited {
             actor.retired.store(true, Ordering::Relaxed);
-            idle_until.as_mut().reset(tokio::time::Instant::now() + idle);
+            idle_until
+                .as_mut()
+                .reset(tokio::time::Instant::now() + idle);
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -308,12 +322,19 @@ async fn answer(
     service: &Service,
     job: Job,
 ) -> wasmtime::Result<()> {
-    let Job { request, depth, answer } = job;
+    let Job {
+        request,
+        depth,
+        answer,
+    } = job;
     let (request, sent) = accessor.with(|mut store| {
         store.get().hooks().set_depth(depth);
         let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
         // Boxed, as its type would otherwise borrow the store.
-        (request, Box::pin(sent) as Pin<Box<dyn Future<Output = _> + Send>>)
+        (
+            request,
+            Box::pin(sent) as Pin<Box<dyn Future<Output = _> + Send>>,
+        )
     });
     let response = match service.handle(accessor, request).await? {
         Ok(response) => response,
@@ -353,13 +374,24 @@ impl Pending {
         deadline: Instant,
     ) -> Result<(http::response::Parts, SharedBody), SharedFailure> {
         let answered = tokio::time::timeout_at(deadline.into(), &mut self.receiver).await;
-        let Ok(answered) = answered else { return Err(Arc::new(Failure::Deadline)) };
+        let Ok(answered) = answered else {
+            return Err(Arc::new(Failure::Deadline));
+        };
         // It is taken once, here; dropping `self` before cancels the request.
-        let Some(actor) = self.actor.take() else { return Err(Arc::new(Failure::NoResponse)) };
+        let Some(actor) = self.actor.take() else {
+            return Err(Arc::new(Failure::NoResponse));
+        };
         match answered {
             Ok(Ok(response)) => {
                 let (parts, body) = response.into_parts();
-                Ok((parts, SharedBody { body, actor, done: false }))
+                Ok((
+                    parts,
+                    SharedBody {
+                        body,
+                        actor,
+                        done: false,
+                    },
+                ))
             }
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(actor.0.failure().await),
@@ -368,7 +400,9 @@ impl Pending {
 
     /// The instance's number, 0 until it is known.
     pub(crate) fn instance(&self) -> u64 {
-        self.actor.as_ref().map_or(0, |actor| actor.0.instance.load(Ordering::Relaxed))
+        self.actor
+            .as_ref()
+            .map_or(0, |actor| actor.0.instance.load(Ordering::Relaxed))
     }
 }
 

@@ -55,9 +55,8 @@ pub(crate) async fn run(code: Arc<Code>) -> Result<Exit, Failure> {
     let meter = Meter::new(UNLIMITED);
     let mut running = pin!(run_in_store(&code, meter.clone()));
     std::future::poll_fn(|cx| {
-        let polled = meter.charge(|| {
-            std::panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)))
-        });
+        let polled = meter
+            .charge(|| std::panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))));
         match polled {
             Ok(poll) => poll,
             Err(panic) => {
@@ -70,7 +69,7 @@ pub(crate) async fn run(code: Arc<Code>) -> Result<Exit, Failure> {
 }
 
 async fn run_in_store(code: &Code, meter: Arc<Meter>) -> Result<Exit, Failure> {
-    let mut store = code.mould.store(meter);
+    let mut store = code.mould.store(code.mould.number(), meter);
     let returned = match &code.pre {
         CommandPre::V02(pre) => {
             let made = pre.instantiate_async(&mut store).await;
@@ -83,7 +82,10 @@ async fn run_in_store(code: &Code, meter: Arc<Meter>) -> Result<Exit, Failure> {
             let run = async |accessor: &Accessor<GuestState>| {
                 command.wasi_cli_run().call_run(accessor).await
             };
-            store.run_concurrent(run).await.and_then(|returned| returned)
+            store
+                .run_concurrent(run)
+                .await
+                .and_then(|returned| returned)
         }
     };
     match returned {

@@ -33,21 +33,26 @@ pub(super) async fn run(stream: TcpStream, address: SocketAddr, shared: &Arc<Sha
     let traffic = Traffic::new(shared.clock.clone());
     let Some(acceptor) = &shared.tls else {
         let peer = Peer::new(address, false, shared.gateway.trusted_proxies());
-        return converse(stream, peer, traffic, shared).await;
+        return converse(stream, address, peer, traffic, shared).await;
     };
     let handshake = tokio::time::timeout(shared.limits.header_timeout, acceptor.accept(stream));
     match handshake.await {
         Ok(Ok(stream)) => {
             let peer = Peer::new(address, true, shared.gateway.trusted_proxies());
-            converse(stream, peer, traffic, shared).await;
+            converse(stream, address, peer, traffic, shared).await;
         }
         Ok(Err(error)) => tracing::debug!(%address, "TLS handshake failed: {error}"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
 }
 
-async fn converse<S>(stream: S, peer: Peer, traffic: Arc<Traffic>, shared: &Arc<Shared>)
-where
+async fn converse<S>(
+    stream: S,
+    address: SocketAddr,
+    peer: Peer,
+    traffic: Arc<Traffic>,
+    shared: &Arc<Shared>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = Arc::new(peer);
@@ -58,9 +63,10 @@ where
             let (shared, peer, in_request) = (shared.clone(), peer.clone(), traffic.begin());
             async move {
                 let response = shared.gateway.answer(&peer, request).await;
-                Ok::<_, std::convert::Infallible>(
-                    response.map(|body| CountedBody { body, _in_request: in_request }),
-                )
+                Ok::<_, std::convert::Infallible>(response.map(|body| CountedBody {
+                    body,
+                    _in_request: in_request,
+                }))
             }
         }
     });
@@ -68,7 +74,9 @@ where
     let mut connection = pin!(connection);
     let mut stopping = shared.stopping.clone();
     let mut stopped = pin!(async move {
-        let _ = stopping.wait_for(|stopping| *stopping >= Stopping::Drain).await;
+        let _ = stopping
+            .wait_for(|stopping| *stopping >= Stopping::Drain)
+            .await;
     });
     let mut cut = shared.stopping.clone();
     let mut cut = pin!(async move {
@@ -79,7 +87,7 @@ where
     std::future::poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             if let Err(error) = ended {
-                tracing::debug!("connection ended: {error}");
+                tell_end(&*error, address);
             }
             return Poll::Ready(());
         }
@@ -101,7 +109,18 @@ where
         && !draining
         && let Some(stream) = reclaim.take()
     {
+        tracing::info!(client = %address, status = 408, "the request's head did not arrive in time");
         let _ = tokio::time::timeout(LAST_WORD, refuse_late_head(stream)).await;
+    }
+}
+
+/// A head that is no head never reaches the gateway: hyper has answered it with 400 or 431.
+fn tell_end(error: &(dyn std::error::Error + 'static), address: SocketAddr) {
+    match error.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_parse() || error.is_parse_too_large() => {
+            tracing::info!(client = %address, "refused a request that is not HTTP: {error}");
+        }
+        _ => tracing::debug!(client = %address, "connection ended: {error}"),
     }
 }
 
@@ -125,7 +144,10 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(limits: &'a ConnectionLimits) -> Watch<'a> {
         let first = limits.header_timeout.min(limits.idle_timeout);
-        Watch { limits, sleep: Box::pin(tokio::time::sleep(first)) }
+        Watch {
+            limits,
+            sleep: Box::pin(tokio::time::sleep(first)),
+        }
     }
 
     /// Ready when it is time to close. The timer is touched only when it would ring too late, or

@@ -126,7 +126,9 @@ pub(super) struct InRequest(Arc<Traffic>);
 impl Drop for InRequest {
     fn drop(&mut self) {
         let traffic = &self.0;
-        traffic.idle_since.store(traffic.now_ms() + 1, Ordering::Relaxed);
+        traffic
+            .idle_since
+            .store(traffic.now_ms() + 1, Ordering::Relaxed);
         traffic.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -151,7 +153,13 @@ impl<S> Reclaim<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
     pub(super) fn new(stream: S, traffic: Arc<Traffic>) -> (Watched<S>, Reclaim<S>) {
         let stream = Arc::new(Mutex::new(Some(stream)));
-        (Watched { stream: stream.clone(), traffic }, Reclaim(stream))
+        (
+            Watched {
+                stream: stream.clone(),
+                traffic,
+            },
+            Reclaim(stream),
+        )
     }
 
     fn with<T>(
@@ -200,7 +208,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.lock().as_ref().is_some_and(AsyncWrite::is_write_vectored)
+        self.stream
+            .lock()
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -37,15 +37,21 @@ pub enum TlsError {
 /// # Errors
 /// See [`TlsError`].
 pub fn acceptor(cert: &Path, key: &Path) -> Result<tokio_rustls::TlsAcceptor, TlsError> {
-    let pem = |what, path: &Path, source| TlsError::Pem { what, path: path.to_owned(), source };
+    let pem = |what, path: &Path, source| TlsError::Pem {
+        what,
+        path: path.to_owned(),
+        source,
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
         .map_err(|source| pem("the certificate chain", cert, source))?;
     if chain.is_empty() {
-        return Err(TlsError::Empty { path: cert.to_owned() });
+        return Err(TlsError::Empty {
+            path: cert.to_owned(),
+        });
     }
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|source| pem("the private key", key, source))?;
+    let key =
+        PrivateKeyDer::from_pem_file(key).map_err(|source| pem("the private key", key, source))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));

@@ -38,7 +38,13 @@ impl Ticket {
         patience: Duration,
     ) -> Ticket {
         let request_id = call.request_id.clone();
-        Ticket { service, revision, request_id, patience, _place: place }
+        Ticket {
+            service,
+            revision,
+            request_id,
+            patience,
+            _place: place,
+        }
     }
 
     pub(crate) fn revision(&self) -> &Arc<Revision> {
@@ -52,7 +58,12 @@ impl Ticket {
     fn crashed(&self, failure: &Arc<Failure>, instance: u64) {
         if failure.is_crash() {
             let request_id = Some(self.request_id.to_string());
-            self.service.crashed(self.revision.number(), instance, request_id, failure.clone());
+            self.service.crashed(
+                self.revision.number(),
+                instance,
+                request_id,
+                failure.clone(),
+            );
         }
     }
 }
@@ -71,8 +82,9 @@ impl Alarm {
     /// Ready when the time has come.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let at = self.at;
-        let sleep =
-            self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
         sleep.as_mut().poll(cx)
     }
 
@@ -153,7 +165,11 @@ impl AnswerBody {
             answer.error = error;
             return answer;
         }
-        AnswerBody::new(Source::Once(Box::new(body)), Some(Box::new(ticket)), declared)
+        AnswerBody::new(
+            Source::Once(Box::new(body)),
+            Some(Box::new(ticket)),
+            declared,
+        )
     }
 
     pub(crate) fn shared(
@@ -163,11 +179,17 @@ impl AnswerBody {
         head_only: bool,
     ) -> AnswerBody {
         let declared = declared(head, head_only);
-        AnswerBody::new(Source::Shared(Box::new(body)), Some(Box::new(ticket)), declared)
+        AnswerBody::new(
+            Source::Shared(Box::new(body)),
+            Some(Box::new(ticket)),
+            declared,
+        )
     }
 
     fn new(source: Source, ticket: Option<Box<Ticket>>, declared: Option<u64>) -> AnswerBody {
-        let patience = ticket.as_ref().map_or(Duration::ZERO, |ticket| ticket.patience);
+        let patience = ticket
+            .as_ref()
+            .map_or(Duration::ZERO, |ticket| ticket.patience);
         AnswerBody {
             source,
             alarm: Alarm::new(Instant::now() + patience),
@@ -237,12 +259,13 @@ impl AnswerBody {
         self.source = Source::Over;
     }
 
-    fn poll_once(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Source::Once(body) = &mut self.source else { return Poll::Ready(None) };
-        let Poll::Ready((event, freed)) = body.poll_event(cx) else { return self.wait(cx) };
+    fn poll_once(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Source::Once(body) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready((event, freed)) = body.poll_event(cx) else {
+            return self.wait(cx);
+        };
         self.waiting = false;
         if let (Some(live), Some(ticket)) = (freed, &self.ticket) {
             ticket.revision.keep(live);
@@ -260,7 +283,9 @@ impl AnswerBody {
                 }
                 self.fail(BodyError::Guest(failure))
             }
-            BodyEvent::Invalid(error) => self.fail(BodyError::Invalid { reason: reason(&error) }),
+            BodyEvent::Invalid(error) => self.fail(BodyError::Invalid {
+                reason: reason(&error),
+            }),
         }
     }
 
@@ -268,8 +293,12 @@ impl AnswerBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Source::Shared(body) = &mut self.source else { return Poll::Ready(None) };
-        let Poll::Ready(polled) = body.poll_frame(cx) else { return self.wait(cx) };
+        let Source::Shared(body) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(polled) = body.poll_frame(cx) else {
+            return self.wait(cx);
+        };
         self.waiting = false;
         match polled {
             Some(Ok(frame)) => self.pass(frame),
@@ -279,9 +308,9 @@ impl AnswerBody {
             }
             // Reported by the instance's own task.
             Some(Err(SharedBodyError::Failed(failure))) => self.fail(BodyError::Guest(failure)),
-            Some(Err(SharedBodyError::Invalid(error))) => {
-                self.fail(BodyError::Invalid { reason: reason(&error) })
-            }
+            Some(Err(SharedBodyError::Invalid(error))) => self.fail(BodyError::Invalid {
+                reason: reason(&error),
+            }),
         }
     }
 
@@ -289,7 +318,10 @@ impl AnswerBody {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if !self.waiting {
             self.waiting = true;
-            let patience = self.ticket.as_ref().map_or(Duration::ZERO, |ticket| ticket.patience);
+            let patience = self
+                .ticket
+                .as_ref()
+                .map_or(Duration::ZERO, |ticket| ticket.patience);
             self.alarm.set(Instant::now() + patience);
         }
         ready!(self.alarm.poll(cx));
@@ -307,7 +339,10 @@ impl AnswerBody {
         }
         if let Some(data) = frame.data_ref() {
             self.sent += data.len() as u64;
-            let limit = self.ticket.as_ref().map(|ticket| ticket.revision.limits().response_body);
+            let limit = self
+                .ticket
+                .as_ref()
+                .map(|ticket| ticket.revision.limits().response_body);
             if let Some(limit) = limit
                 && self.sent > limit
             {
@@ -320,7 +355,9 @@ impl AnswerBody {
     /// The client has all; a guest that still runs may finish what it does after its response.
     fn let_go(&mut self) {
         let source = std::mem::replace(&mut self.source, Source::Over);
-        let (Source::Once(body), Some(ticket)) = (source, self.ticket.take()) else { return };
+        let (Source::Once(body), Some(ticket)) = (source, self.ticket.take()) else {
+            return;
+        };
         self.instance = body.instance();
         self.cpu = body.cpu();
         if !body.is_running() {
@@ -426,7 +463,12 @@ fn declared(head: &http::response::Parts, head_only: bool) -> Option<u64> {
     if head_only || bodiless {
         return Some(0);
     }
-    head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    head.headers
+        .get(CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn reason(error: &HttpError) -> String {

@@ -98,7 +98,11 @@ impl Revision {
                 pool.sweep(self.clock.now_ms());
                 for _ in 0..pool.missing() {
                     let meter = Meter::new(code.mould.limits.cpu);
-                    pool.put(charged(&meter, Live::make(code, meter.clone())).await?, self.clock.now_ms());
+                    pool.put(
+                        charged(&meter, Live::make(code, code.mould.number(), meter.clone()))
+                            .await?,
+                        self.clock.now_ms(),
+                    );
                 }
                 Ok(())
             }
@@ -112,22 +116,16 @@ impl Revision {
 
     /// Proves that the component can be instantiated, and keeps the instance if that is of use.
     pub(crate) async fn try_instance(&self, patience: Duration) -> Result<(), Failure> {
-        let Handler::Once { code, .. } = &self.handler else { return self.tend().await };
+        let Handler::Once { code, .. } = &self.handler else {
+            return self.tend().await;
+        };
         let meter = Meter::new(code.mould.limits.cpu);
-        let made = charged(&meter, Live::make(code, meter.clone()));
-        let live = tokio::time::timeout(patience, made).await.map_err(|_| Failure::Deadline)??;
+        let made = charged(&meter, Live::make(code, code.mould.number(), meter.clone()));
+        let live = tokio::time::timeout(patience, made)
+            .await
+            .map_err(|_| Failure::Deadline)??;
         self.keep(live);
         Ok(())
-    }
-
-    /// Lets nobody in any more and drops idle instances; requests inside go on.
-    pub(crate) fn retire(&self) {
-        self.admission.close();
-        match &self.handler {
-            Handler::Once { pool, .. } => pool.clear(),
-            Handler::Shared(group) => group.retire(),
-            Handler::Worker(_) => {}
-        }
     }
 
     /// Ends what is still running on shared instances; the others end with their connections.
