@@ -310,13 +310,9 @@ async fn a_guest_that_waits_for_a_peer_is_ended_by_its_deadline() {
 #[tokio::test]
 async fn an_import_that_is_not_granted_is_refused_with_the_line_that_grants_it() {
     for (component, import, line) in [
-        (
-            "fetcher",
-            "wasi:http/outgoing-handler",
-            "grants = { http = [",
-        ),
-        ("fetcher-p3", "wasi:http/client", "grants = { http = ["),
-        ("configured", "wasi:config/store", "grants = { config = {"),
+        ("fetcher", "wasi:http/outgoing-handler", "grants.http = ["),
+        ("fetcher-p3", "wasi:http/client", "grants.http = ["),
+        ("configured", "wasi:config/store", "grants.config = {"),
     ] {
         let plan = Host::with(service("it").component(component).everywhere());
         for command in ["check", "run"] {

@@ -59,6 +59,7 @@ async fn a_0_3_instance_serves_several_requests_at_once() {
     });
     futures::future::join_all(asked).await;
     assert_eq!(host.get("/peak").await.number(), 8);
+    host.access("/peak").await;
     let lines = host.log();
     let slept = lines.iter().filter(|line| line["path"] == "/sleep/600");
     let instances: std::collections::HashSet<_> =
@@ -157,7 +158,11 @@ async fn an_instance_whose_client_left_is_never_used_again() {
             _ = host.until("probe", "in flight", |row| row["in_flight"] == 1) => {}
         }
         drop(connection);
-        host.at_rest("probe").await;
+        // It is not left to run on, either.
+        host.until("probe", "no instance", |row| {
+            row["memory_bytes"] == 0 && row["instances"] == 0
+        })
+        .await;
         assert_eq!(counts(&host, 2).await, [1, 2], "{component}");
     }
 }

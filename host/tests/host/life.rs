@@ -47,7 +47,7 @@ async fn a_service_is_ready_once_its_health_check_went_well() {
 
 #[tokio::test]
 async fn a_service_that_is_not_healthy_gets_no_requests() {
-    for (how, cause) in [("fail", "500"), ("hang", "longer than"), ("trap", "trap")] {
+    for (how, cause) in [("fail", "500"), ("hang", "/healthz"), ("trap", "trap")] {
         let plan = Host::with(
             service("probe")
                 .routes(&["/probe"])
@@ -138,23 +138,78 @@ async fn a_service_that_keeps_crashing_is_backed_off_and_comes_back() {
     assert!(host.row("probe")["restarts"].as_u64().unwrap() >= 1);
 }
 
+/// An HTTP handler whose instances do this when they start.
+fn starting_with(start: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (import "wasi:http/types@0.2.0" (instance $types
+              (export "incoming-request" (type (sub resource)))
+              (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $out))
+            (core module $m
+              (memory 1)
+              (func (export "handle") (param i32 i32))
+              (func $start {start})
+              (start $start))
+            (core instance $i (instantiate $m))
+            (type $handle (func (param "request" (own $request)) (param "response-out" (own $out))))
+            (func $handle (type $handle) (canon lift (core func $i "handle")))
+            (instance $exported (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $exported)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
 #[tokio::test]
 async fn a_service_that_cannot_start_is_parked_and_the_others_serve_on() {
+    for start in [
+        "unreachable",
+        "(loop $forever (br $forever))",
+        "(if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable))",
+    ] {
+        let plan = Host::with(
+            service("bad")
+                .component("./bad.wasm")
+                .routes(&["/bad"])
+                .restart(QUICK)
+                .limits("cpu = \"50ms\", memory = \"16MiB\""),
+        );
+        let plan = plan.bytes("bad.wasm", starting_with(start));
+        let host = with_bystander(plan).start().await;
+        let row = host.phase("bad", "parked").await;
+        assert_eq!(
+            (&row["phase"]["crashes"], &row["restarts"]),
+            (&3.into(), &2.into()),
+            "{row}"
+        );
+        assert!(
+            row["phase"]["cause"]["message"].is_string(),
+            "{start}: {row}"
+        );
+        host.get("/bad").await.expect_problem(503);
+        host.message("parked").await;
+        bystander_is_well(&host).await;
+        host.assert_no_panic();
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_crashes_at_its_first_call_is_backed_off() {
     for how in ["trap", "panic", "spin", "grow"] {
         let plan = Host::with(
             service("bad")
                 .component("bad-start")
                 .routes(&["/bad"])
-                .restart(QUICK)
+                .restart("max = 2, within = \"10s\", backoff = \"20s..30s\"")
                 .limits("cpu = \"50ms\", memory = \"16MiB\"")
                 .grants(&format!("environment = {{ BAD_START = {how:?} }}")),
         );
         let host = with_bystander(plan).start().await;
-        let row = host.phase("bad", "parked").await;
-        assert_eq!(row["phase"]["crashes"], 3, "{how}: {row}");
-        assert!(row["phase"]["cause"]["message"].is_string(), "{how}: {row}");
-        host.get("/bad").await.expect_problem(503);
-        host.message("parked").await;
+        for _ in 0..3 {
+            host.get("/bad").await;
+        }
+        host.phase("bad", "backing-off").await;
         bystander_is_well(&host).await;
         host.assert_no_panic();
     }
@@ -203,14 +258,12 @@ async fn a_restart_by_hand_lets_requests_come_to_their_end() {
 
 #[tokio::test]
 async fn with_restart_never_the_first_failure_parks() {
-    let host = Host::with(
-        service("bad")
-            .component("bad-start")
-            .everywhere()
-            .restart("when = \"never\""),
-    )
-    .start()
-    .await;
+    let bad = service("bad")
+        .component("./bad.wasm")
+        .everywhere()
+        .restart("when = \"never\"");
+    let plan = Host::with(bad).bytes("bad.wasm", starting_with("unreachable"));
+    let host = plan.start().await;
     assert_eq!(host.phase("bad", "parked").await["restarts"], 0);
 }
 
