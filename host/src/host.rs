@@ -498,7 +498,7 @@ fn row(name: &ServiceName, hosted: &Hosted) -> ServiceStatus {
         calls: counters.answered.load(Relaxed),
         shed: counters.shed.load(Relaxed),
         crashes: counters.crashed.load(Relaxed),
-        restarts: 0,
+        restarts: hosted.supervisor.restarts(),
     }
 }
 

@@ -10,4 +10,12 @@
 mod fixture;
 
 mod bodies;
+mod drain;
+mod grants;
+mod headers;
+mod instances;
+mod life;
+mod limits;
+mod routing;
 mod serving;
+mod statuses;
