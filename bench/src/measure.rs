@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::case::Case;
 use crate::http;
@@ -43,6 +43,7 @@ pub(crate) fn measure(
     let watch = CoreWatch::start(bench.server_core);
     let load = load(bench.seconds)?;
     let after = server.process.usage();
+    ensure!(load.requests > 0, "nothing was answered under load");
     let cpu = after.cpu.saturating_sub(before.cpu);
     let requests = load.requests.max(1) as f64;
     for (metric, value) in [

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long each case loads a subject in a round.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
     /// Connections of the ordinary cases.
     #[arg(long, default_value_t = 32)]

@@ -26,15 +26,15 @@ enum Priority {
     /// Ahead of the machine's other processes where that is allowed: subjects stay comparable
     /// with each other, and neighbours disturb less.
     High,
-    /// What nobody else wants.
-    Idle,
+    /// As any process.
+    Normal,
 }
 
 impl Priority {
     fn niceness(self) -> libc::c_int {
         match self {
             Self::High => -15,
-            Self::Idle => 19,
+            Self::Normal => 0,
         }
     }
 }
@@ -63,9 +63,9 @@ impl Process {
         Self::spawn_at(command, cores, Priority::High)
     }
 
-    /// Spawns it so that it gets only the time that nobody else on its cores wants.
-    pub(crate) fn spawn_idle(command: Command, cores: Cores) -> Result<Self> {
-        Self::spawn_at(command, cores, Priority::Idle)
+    /// Spawns it behind the others of the bench, which come first on its cores.
+    pub(crate) fn spawn_behind(command: Command, cores: Cores) -> Result<Self> {
+        Self::spawn_at(command, cores, Priority::Normal)
     }
 
     fn spawn_at(mut command: Command, cores: Cores, priority: Priority) -> Result<Self> {

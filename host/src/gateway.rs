@@ -91,7 +91,7 @@ impl Gateway {
         let mut entry = self
             .settings
             .access_log
-            .then(|| Entry::open(&self.sink, &parts, id.clone()));
+            .then(|| Entry::open(&self.sink, &parts, id.clone(), peer.ip()));
         let line = entry.as_mut().map(|logged| &mut *logged.entry);
         match self.route(peer, &mut parts, incoming, &id, line).await {
             Ok(mut response) => {
@@ -130,7 +130,11 @@ impl Gateway {
         let client = peer.stamp(&mut parts.headers, &host, self.trusted_proxies());
         parts.headers.insert(request_id::HEADER, id.value().clone());
         keep_valid_trace(&mut parts.headers);
-        let depth = depth(&parts.headers);
+        let depth = if peer.may_be_a_service() {
+            depth(&parts.headers)
+        } else {
+            0
+        };
         parts.headers.remove(DEPTH_HEADER);
         if let Some(entry) = &mut entry {
             entry.routed(&service, client, &host, &parts.headers);
@@ -221,16 +225,17 @@ impl Gateway {
         // A closed service answers 503 in a moment; its limit does not matter.
         let limit = service
             .active()
-            .map_or(0, |revision| revision.limits().request_body);
+            .map(|revision| revision.limits().request_body);
         let declared = parts
             .headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok());
         let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
-        if limit > 0 && declared.is_some_and(|declared| declared > limit) {
+        if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
             return Err(Fault::BodyTooLarge);
         }
-        let (body, report) = IncomingBody::new(incoming, limit, self.settings.body_timeout);
+        let (body, report) =
+            IncomingBody::new(incoming, limit.unwrap_or(0), self.settings.body_timeout);
         Ok((body, Some(report)))
     }
 }

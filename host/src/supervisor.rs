@@ -211,7 +211,13 @@ impl Shift {
             }
             Action::Close => charge.service.close(self.closed()),
             Action::ArmTimer { at, token } => self.timer = Some((at, token)),
-            Action::Drain { token, .. } => self.drain = Some(token),
+            Action::Drain { token, .. } => {
+                self.drain = Some(token);
+                // Nothing in WASI tells a program to stop, so waiting for it would be in vain.
+                if charge.settings.kind == Kind::Worker {
+                    self.running = None;
+                }
+            }
             Action::Cut => {
                 self.drain = None;
                 self.running = None;
@@ -239,6 +245,7 @@ impl Shift {
     }
 
     fn begin(&mut self, epoch: u64) {
+        self.charge.revision.renew();
         self.starts.fetch_add(1, Ordering::Relaxed);
         let (charge, results) = (self.charge.clone(), self.results.clone());
         let started = task::spawn(task::Kind::Supervisor, async move {
@@ -400,7 +407,7 @@ impl Shift {
             ),
             Report::Parked { cause, crashes } => tracing::error!(
                 %service, revision, crashes,
-                "parked: {cause}. It stays down until it is restarted by hand or deployed anew"
+                "parked: {cause}. It stays down until `skep restart` or a new start of the host"
             ),
             Report::Draining { .. } => tracing::info!(%service, revision, "draining"),
             Report::Cut => tracing::warn!(
@@ -448,7 +455,11 @@ async fn run_worker(charge: &Charge, code: Arc<worker::Code>, epoch: u64) -> Eve
         Ok(worker::Exit::Ok) => Event::Exited { epoch, ok: true },
         Ok(worker::Exit::Code(code)) => {
             let service = charge.service.name();
-            charge.service.counters().crashed.fetch_add(1, Ordering::Relaxed);
+            charge
+                .service
+                .counters()
+                .crashed
+                .fetch_add(1, Ordering::Relaxed);
             tracing::error!(%service, code, "the worker ended with an error");
             Event::Exited { epoch, ok: false }
         }
@@ -456,7 +467,11 @@ async fn run_worker(charge: &Charge, code: Arc<worker::Code>, epoch: u64) -> Eve
             let failure = Arc::new(failure);
             let cause = Cause::new(cause_kind(&failure), failure.to_string());
             let service = charge.service.name();
-            charge.service.counters().crashed.fetch_add(1, Ordering::Relaxed);
+            charge
+                .service
+                .counters()
+                .crashed
+                .fetch_add(1, Ordering::Relaxed);
             let detail = match failure.source_error() {
                 Some(error) => trap_report(error).to_string(),
                 None => failure.to_string(),

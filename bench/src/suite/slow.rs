@@ -31,6 +31,8 @@ const RECOVER: Duration = Duration::from_secs(2);
 /// The victim's pace: 32 connections with about this pause use a small part of a core.
 const VICTIM_CONNECTIONS: usize = 32;
 const WINDOWS: usize = 3;
+/// Six thousand answers at the victim's pace: enough for a 99th percentile.
+const WINDOW_SECONDS_AT_MOST: u64 = 2;
 const VICTIM_PAUSE: Duration = Duration::from_millis(10);
 /// More rounds would take long and say no more.
 const ROUNDS_AT_MOST: usize = 2;
@@ -167,6 +169,10 @@ fn record_victim(results: &mut Results, key: &Key, round: usize, load: &Load) {
     results.record(key, ERRORS, round, load.errors as f64);
 }
 
+fn window_seconds(bench: &Bench) -> u64 {
+    bench.seconds.min(WINDOW_SECONDS_AT_MOST)
+}
+
 /// The victim's figures, its latencies as medians over some windows: one moment in which the
 /// machine was busy with something else must not be taken for the attack.
 fn victim(bench: &Bench, server: &Server) -> Result<Load> {
@@ -179,7 +185,7 @@ fn victim(bench: &Bench, server: &Server) -> Result<Load> {
             &bench.tools,
             server.address,
             &case,
-            bench.seconds,
+            window_seconds(bench),
             bench.load_cores,
         )
     });
@@ -251,7 +257,7 @@ fn beside_slow(bench: &Bench, server: &Server, mode: &str) -> Result<(Load, usiz
         .slowhttptest
         .as_ref()
         .context("slowhttptest is missing")?;
-    let seconds = GATHER.as_secs() + WINDOWS as u64 * bench.seconds + 2;
+    let seconds = GATHER.as_secs() + WINDOWS as u64 * (window_seconds(bench) + 1) + 2;
     let mut attack = attack(tool, server.address, mode, seconds, bench)?;
     let begin = Instant::now();
     while begin.elapsed() < GATHER {
@@ -279,7 +285,7 @@ fn attack(
     command.args(["-l", &seconds.to_string(), "-p", "3"]);
     command.args(["-u", &format!("http://{server}/echo")]);
     // It shares its core with the victim, whose own share must not be what is measured.
-    Process::spawn_idle(command, bench.load_cores)
+    Process::spawn_behind(command, bench.load_cores)
 }
 
 /// The highest count of open connections that slowhttptest printed.
@@ -303,7 +309,7 @@ pub(super) fn method(bench: &Bench) -> String {
         VICTIM_PAUSE.as_millis(),
         RECOVER.as_secs(),
         bench.rounds.min(ROUNDS_AT_MOST),
-        bench.seconds
+        window_seconds(bench)
     )
 }
 

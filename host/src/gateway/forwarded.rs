@@ -52,6 +52,17 @@ impl Peer {
         self.secure
     }
 
+    /// The other end of the connection, be it the client or a proxy.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    /// Whether the request may come from one of our own services, whose word on how deep a chain
+    /// of requests it stands in is believed.
+    pub(crate) fn may_be_a_service(&self) -> bool {
+        self.trusted || self.address.ip().is_loopback()
+    }
+
     /// Writes the headers for the guest, and returns the client's address for the log.
     pub(crate) fn stamp(
         &self,

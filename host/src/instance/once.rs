@@ -47,7 +47,8 @@ impl Live {
         })
     }
 
-    fn instance(&self) -> u64 {
+    /// Its number.
+    pub(crate) fn instance(&self) -> u64 {
         self.store.data().instance()
     }
 }

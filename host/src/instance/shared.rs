@@ -110,6 +110,13 @@ impl Group {
         }
     }
 
+    /// A restart: no instance takes another request; each ends when its last one has gone.
+    pub(crate) fn retire(&self) {
+        for actor in self.actors.lock().values() {
+            actor.retire();
+        }
+    }
+
     /// Ends all instances now, with the requests on them.
     pub(crate) fn cut(&self) {
         for actor in self.actors.lock().values() {
