@@ -1,5 +1,6 @@
 //! What a service may reach outside its sandbox: granted once per revision, linked once per
-//! engine, prepared per instance.
+//! engine, prepared per instance. An engine of [`Kind::Serial`] has the interfaces of WASI 0.2
+//! alone: what is linked decides nothing but what a component of its kind could import.
 //!
 //! Nothing is granted by default but clocks, random numbers and a log. A component that imports
 //! more than its manifest grants is refused before it runs (see `deploy`); the linker leaves out
@@ -22,18 +23,17 @@ use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiView as _};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _,
-};
+use wasmtime_wasi_http::{ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _};
 
 pub use self::environment::GrantError;
 pub(crate) use self::environment::{directories, value};
 pub(crate) use self::hooks::Hooks;
 use crate::deploy::Source;
+use crate::engine::Kind;
 use crate::instance::GuestState;
 use crate::log::Sink;
 use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
-use crate::outgoing::{DEPTH_HEADER, OutgoingClient, OutgoingLimits, OutgoingPolicy};
+use crate::outgoing::{OutgoingClient, OutgoingLimits, OutgoingPolicy};
 
 /// Everything one revision was granted, shared by its instances.
 pub struct Granted {
@@ -108,9 +108,7 @@ pub(crate) fn grant(
         filesystem: directories(&grants.directories, source)?,
         outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone())),
         log: GuestLog::new(sink, name, revision, log_limits),
-        forbidden_headers: Arc::new(|header| {
-            DEFAULT_FORBIDDEN_HEADERS.contains(header) || *header == DEPTH_HEADER
-        }),
+        forbidden_headers: Arc::new(hooks::is_forbidden),
         random_bytes: RANDOM_BYTES,
     }))
 }
@@ -148,14 +146,16 @@ pub struct Linked {
 
 /// The linkers of one engine, one for each set of optional interfaces, made when first needed.
 pub struct Linkers {
+    kind: Kind,
     engine: Engine,
     made: parking_lot::Mutex<HashMap<Linked, Arc<Linker<GuestState>>>>,
 }
 
 impl Linkers {
     /// No linker yet.
-    pub fn new(engine: &Engine) -> Linkers {
+    pub fn new(kind: Kind, engine: &Engine) -> Linkers {
         Linkers {
+            kind,
             engine: engine.clone(),
             made: parking_lot::Mutex::default(),
         }
@@ -169,7 +169,7 @@ impl Linkers {
         if let Some(linker) = self.made.lock().get(&linked) {
             return Ok(linker.clone());
         }
-        let linker = Arc::new(link(&self.engine, linked)?);
+        let linker = Arc::new(link(self.kind, &self.engine, linked)?);
         Ok(self.made.lock().entry(linked).or_insert(linker).clone())
     }
 }
@@ -180,10 +180,12 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-fn link(engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<GuestState>> {
+fn link(kind: Kind, engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     link_0_2(&mut linker, linked)?;
-    link_0_3(&mut linker, linked)?;
+    if kind == Kind::Concurrent {
+        link_0_3(&mut linker, linked)?;
+    }
     if linked.config {
         wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut GuestState| {
             WasiConfig::new(&state.granted().config)

@@ -5,6 +5,7 @@ pub mod inspect;
 pub mod log_options;
 pub mod ps;
 pub mod report;
+pub mod restart;
 pub mod run;
 pub mod serve;
 

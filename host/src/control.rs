@@ -14,6 +14,7 @@ use axum::Router;
 use axum::extract::Path as Segment;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use skep_core::name::ServiceName;
 use skep_core::status::HostStatus;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -143,6 +144,29 @@ const ANSWER_BYTES: u64 = 16 << 20;
 /// # Errors
 /// See [`ControlError`].
 pub fn ask(path: &Path) -> Result<HostStatus, ControlError> {
+    let (_, body) = exchange(path, "GET /v1/status")?;
+    serde_json::from_slice(&body).map_err(|_| ControlError::Answer {
+        path: path.to_owned(),
+    })
+}
+
+/// Tells the host at `path` to restart a service; false if it has none of that name. Blocking.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn restart(path: &Path, service: &ServiceName) -> Result<bool, ControlError> {
+    let (status, _) = exchange(path, &format!("POST /v1/services/{service}/restart"))?;
+    match status {
+        202 => Ok(true),
+        404 => Ok(false),
+        _ => Err(ControlError::Answer {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// One request, its answer's status and body.
+fn exchange(path: &Path, request: &str) -> Result<(u16, Vec<u8>), ControlError> {
     let no_host = |source| ControlError::NoHost {
         path: path.to_owned(),
         source,
@@ -155,18 +179,21 @@ pub fn ask(path: &Path) -> Result<HostStatus, ControlError> {
         .set_write_timeout(Some(ANSWER_PATIENCE))
         .map_err(no_host)?;
     // HTTP/1.0: the answer is not chunked and ends with the connection.
-    stream
-        .write_all(b"GET /v1/status HTTP/1.0\r\nhost: localhost\r\n\r\n")
-        .map_err(no_host)?;
+    let head = format!("{request} HTTP/1.0\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).map_err(no_host)?;
     let mut answer = Vec::new();
     stream
         .take(ANSWER_BYTES)
         .read_to_end(&mut answer)
         .map_err(no_host)?;
-    let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n");
-    head_end
-        .and_then(|end| serde_json::from_slice(&answer[end + 4..]).ok())
-        .ok_or_else(|| ControlError::Answer {
-            path: path.to_owned(),
-        })
+    parse(&answer).ok_or_else(|| ControlError::Answer {
+        path: path.to_owned(),
+    })
+}
+
+fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..head_end]).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, answer[head_end + 4..].to_vec()))
 }

@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use skep_core::instances::HandlerKind;
-use skep_core::lifecycle::Kind;
+use skep_core::lifecycle;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
 pub(crate) use self::build::routes;
-pub use self::build::{Built, Machinery, build, pool_size};
+pub use self::build::{Built, Machinery, Works, build, kinds, pool_size};
 use crate::artifact::{Artifact, Role};
 use crate::capability::Linked;
+use crate::engine::Kind;
 
 /// A manifest with its components, found fit to be built.
 #[derive(Debug)]
@@ -52,6 +53,17 @@ pub struct Part {
     pub linked: Linked,
 }
 
+impl Part {
+    /// The engine that it needs. A component of WASI 0.2 may import something of 0.3 all the same.
+    pub fn engine(&self) -> Kind {
+        match self.role {
+            Runs::Handler(HandlerKind::Async) => Kind::Concurrent,
+            _ if self.artifact.description().concurrent => Kind::Concurrent,
+            Runs::Handler(HandlerKind::Sync) | Runs::Worker => Kind::Serial,
+        }
+    }
+}
+
 /// How a component is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runs {
@@ -73,10 +85,10 @@ impl Runs {
     }
 
     /// What it is to its supervisor.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> lifecycle::Kind {
         match self {
-            Runs::Handler(_) => Kind::Http,
-            Runs::Worker => Kind::Worker,
+            Runs::Handler(_) => lifecycle::Kind::Http,
+            Runs::Worker => lifecycle::Kind::Worker,
         }
     }
 }

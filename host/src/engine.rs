@@ -1,14 +1,15 @@
-//! The one wasmtime engine: how it is configured, how large its pools are, and its epoch clock.
+//! The wasmtime engines: how they are configured, how large their pools are, and their epoch clock.
 //!
-//! Before it: `deploy` says how many instances the application may have. After it: `artifact`
-//! compiles for this engine and `instance` runs on it.
+//! Before it: `deploy` says how many instances of each [`Kind`] the application may have. After
+//! it: `artifact` compiles for an engine and `instance` runs on it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel,
+    PoolingAllocationConfig,
 };
 
 /// One epoch: how long a guest computes before it yields its thread for the first time.
@@ -34,6 +35,22 @@ const MEMORIES_PER_INSTANCE: u32 = 2;
 
 /// A pool smaller than this is not worth its address space: instances are then made on demand.
 const SMALLEST_POOL: u32 = 16;
+
+/// What an engine's instances can do. An application has an engine of each kind that its
+/// components need: concurrency costs every call and every host call of those that do not use it
+/// (a tenth of a small request), so they run on an engine that knows nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// One call at a time: components of WASI 0.2.
+    Serial,
+    /// Async functions, streams and futures too: components that use anything of WASI 0.3.
+    Concurrent,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Kind; 2] = [Kind::Serial, Kind::Concurrent];
+}
 
 /// How many instances the pools hold and how large one memory may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +78,14 @@ pub enum Allocation {
 ///
 /// Compiled code depends on [`config`]'s other settings, never on the allocation, so that a
 /// compiler process may use [`Allocation::OnDemand`] and the host a pool.
-pub fn config(allocation: Allocation) -> Config {
+pub fn config(kind: Kind, allocation: Allocation) -> Config {
     let mut config = Config::new();
+    match kind {
+        Kind::Serial => config.concurrency_support(false),
+        Kind::Concurrent => config.wasm_component_model_async(true),
+    };
     config
         .wasm_component_model(true)
-        .wasm_component_model_async(true)
         .wasm_gc(false)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
@@ -78,8 +98,8 @@ pub fn config(allocation: Allocation) -> Config {
 }
 
 /// The same with the stacks that the manifest wants; compiled code does not depend on them.
-fn sized(allocation: Allocation, stack: usize) -> Config {
-    let mut config = config(allocation);
+fn sized(kind: Kind, allocation: Allocation, stack: usize) -> Config {
+    let mut config = config(kind, allocation);
     config
         .max_wasm_stack(stack)
         .async_stack_size(stack.saturating_add(HOST_STACK));
@@ -107,7 +127,7 @@ fn pools(size: PoolSize) -> PoolingAllocationConfig {
 
 /// An engine, what it was given in the end, and a sentence for the log if that is less than asked.
 pub struct Started {
-    /// The engine all stores share.
+    /// The engine that all stores of its kind share.
     pub engine: Engine,
     /// What the machine allowed.
     pub allocation: Allocation,
@@ -120,7 +140,7 @@ pub struct Started {
 ///
 /// # Errors
 /// Only if even an engine without pools cannot be had: the processor lacks what wasmtime needs.
-pub fn start(wanted: PoolSize) -> wasmtime::Result<Started> {
+pub fn start(kind: Kind, wanted: PoolSize) -> wasmtime::Result<Started> {
     let mut instances = wanted.instances.max(1);
     let mut refusal = None;
     loop {
@@ -128,7 +148,7 @@ pub fn start(wanted: PoolSize) -> wasmtime::Result<Started> {
             instances,
             ..wanted
         });
-        match Engine::new(&sized(allocation, wanted.stack)) {
+        match Engine::new(&sized(kind, allocation, wanted.stack)) {
             Ok(engine) => {
                 let warning = refusal.map(|error: wasmtime::Error| {
                     format!(
@@ -151,7 +171,7 @@ pub fn start(wanted: PoolSize) -> wasmtime::Result<Started> {
         }
         instances = (instances / 2).max(SMALLEST_POOL);
     }
-    let engine = Engine::new(&sized(Allocation::OnDemand, wanted.stack))?;
+    let engine = Engine::new(&sized(kind, Allocation::OnDemand, wanted.stack))?;
     let reason = refusal.map_or_else(String::new, |error| format!(" ({error:#})"));
     Ok(Started {
         engine,
@@ -175,7 +195,7 @@ impl CoarseClock {
     }
 }
 
-/// The thread that advances the engine's epoch and the coarse clock; it ends when dropped.
+/// The thread that advances the engines' epochs and the coarse clock; it ends when dropped.
 pub struct Ticker {
     stop: Arc<AtomicBool>,
     clock: CoarseClock,
@@ -185,21 +205,21 @@ pub struct Ticker {
 impl Ticker {
     /// # Errors
     /// If the operating system refuses a thread.
-    pub fn start(engine: &Engine) -> std::io::Result<Ticker> {
+    pub fn start<'a>(engines: impl IntoIterator<Item = &'a Engine>) -> std::io::Result<Ticker> {
+        let engines: Vec<_> = engines.into_iter().map(Engine::weak).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let clock = CoarseClock(Arc::default());
         let thread = std::thread::Builder::new()
             .name("skep-epoch".into())
             .spawn({
-                let (stop, clock, engine) = (stop.clone(), clock.clone(), engine.weak());
+                let (stop, clock) = (stop.clone(), clock.clone());
                 move || {
                     let began = Instant::now();
                     while !stop.load(Ordering::Relaxed) {
                         std::thread::sleep(EPOCH_TICK);
-                        let Some(engine) = engine.upgrade() else {
-                            return;
-                        };
-                        engine.increment_epoch();
+                        for engine in engines.iter().filter_map(EngineWeak::upgrade) {
+                            engine.increment_epoch();
+                        }
                         let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                         clock.0.store(passed, Ordering::Relaxed);
                     }

@@ -27,13 +27,16 @@ use self::body::{BodyReport, IncomingBody};
 pub use self::fault::Blame;
 use self::fault::Fault;
 pub(crate) use self::forwarded::Peer;
-use self::request_id::RequestId;
+pub(crate) use self::request_id::RequestId;
 use crate::log::Sink;
 use crate::outgoing::{DEPTH_HEADER, depth};
 use crate::service::{Call, Service};
 
 const TRACEPARENT: http::HeaderName = http::HeaderName::from_static("traceparent");
 const TRACESTATE: http::HeaderName = http::HeaderName::from_static("tracestate");
+
+/// Fields that a request gets on its way to the guest.
+const STAMPED: usize = 5;
 
 /// Where a route leads.
 pub struct Target {
@@ -91,7 +94,7 @@ impl Gateway {
         let mut entry = self
             .settings
             .access_log
-            .then(|| Entry::open(&self.sink, &parts, id.clone()));
+            .then(|| Entry::open(&self.sink, &parts, id.clone(), peer.ip()));
         let line = entry.as_mut().map(|logged| &mut *logged.entry);
         match self.route(peer, &mut parts, incoming, &id, line).await {
             Ok(mut response) => {
@@ -127,13 +130,23 @@ impl Gateway {
         normalise(parts)?;
         let (service, deadline) = self.find(&host, parts)?;
 
-        let client = peer.stamp(&mut parts.headers, &host, self.trusted_proxies());
+        let asked = peer
+            .asked(host)
+            .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?;
+        // Guests are told by the authority; the field is not for them.
+        parts.headers.remove(HOST);
+        parts.headers.reserve(STAMPED);
+        let client = peer.stamp(&mut parts.headers, &asked, self.trusted_proxies());
         parts.headers.insert(request_id::HEADER, id.value().clone());
         keep_valid_trace(&mut parts.headers);
-        let depth = depth(&parts.headers);
+        let depth = if peer.may_be_a_service() {
+            depth(&parts.headers)
+        } else {
+            0
+        };
         parts.headers.remove(DEPTH_HEADER);
         if let Some(entry) = &mut entry {
-            entry.routed(&service, client, &host, &parts.headers);
+            entry.routed(&service, client, asked.host, &parts.headers);
         }
 
         let (body, report) = self.body(&service, parts, incoming)?;
@@ -144,8 +157,8 @@ impl Gateway {
                 WasiScheme::Http
             },
             head_only: parts.method == Method::HEAD,
-            request: Request::from_parts(absolute(parts, peer, &host)?, body),
-            request_id: id.shared(),
+            request: Request::from_parts(absolute(parts, peer, asked.authority)?, body),
+            request_id: id.clone(),
             depth,
             deadline,
         };
@@ -221,16 +234,17 @@ impl Gateway {
         // A closed service answers 503 in a moment; its limit does not matter.
         let limit = service
             .active()
-            .map_or(0, |revision| revision.limits().request_body);
+            .map(|revision| revision.limits().request_body);
         let declared = parts
             .headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok());
         let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
-        if limit > 0 && declared.is_some_and(|declared| declared > limit) {
+        if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
             return Err(Fault::BodyTooLarge);
         }
-        let (body, report) = IncomingBody::new(incoming, limit, self.settings.body_timeout);
+        let (body, report) =
+            IncomingBody::new(incoming, limit.unwrap_or(0), self.settings.body_timeout);
         Ok((body, Some(report)))
     }
 }
@@ -310,7 +324,7 @@ fn normalise(parts: &mut http::request::Parts) -> Result<(), Fault> {
 fn absolute(
     parts: &mut http::request::Parts,
     peer: &Peer,
-    host: &HeaderValue,
+    authority: Authority,
 ) -> Result<http::request::Parts, Fault> {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = parts.method.clone();
@@ -322,10 +336,7 @@ fn absolute(
     } else {
         Scheme::HTTP
     });
-    uri.authority = Some(
-        Authority::try_from(host.as_bytes())
-            .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?,
-    );
+    uri.authority = Some(authority);
     uri.path_and_query
         .get_or_insert_with(|| PathAndQuery::from_static("/"));
     head.uri = Uri::from_parts(uri)

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use crate::artifact::{Cache, CacheError, CacheSettings, Digest};
 use crate::capability::Linkers;
-use crate::deploy::{self, Application, Built, Machinery, Runs};
-use crate::engine::{self, Ticker};
+use crate::deploy::{self, Application, Built, Machinery, Runs, Works};
+use crate::engine::{self, Kind, Ticker};
 use crate::gateway::{self, Gateway};
 use crate::instance::memory::HostMemory;
 use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
@@ -83,16 +83,11 @@ pub fn try_build(
     cache: CacheSettings,
     sink: &Sink,
 ) -> Result<(), StartError> {
-    let engine = wasmtime::Engine::new(&engine::config(engine::Allocation::OnDemand))
-        .map_err(StartError::Engine)?;
-    let ticker = ticker(&engine)?;
-    let machinery = machinery(
-        &engine,
-        &ticker,
-        cache,
-        sink,
-        guest_memory(&application.manifest),
-    )?;
+    let on_demand = |kind| {
+        wasmtime::Engine::new(&engine::config(kind, engine::Allocation::OnDemand))
+            .map_err(StartError::Engine)
+    };
+    let (machinery, _ticker) = machinery(application, on_demand, &cache, sink)?;
     let (incidents, _) = mpsc::channel(1);
     let handle = |service: &skep_core::manifest::Service| {
         Service::new(Arc::from(service.name.value.as_str()), incidents.clone())
@@ -101,28 +96,52 @@ pub fn try_build(
     Ok(())
 }
 
-fn ticker(engine: &wasmtime::Engine) -> Result<Ticker, StartError> {
-    Ticker::start(engine).map_err(|source| StartError::System {
-        what: "a thread for the clock",
-        source,
-    })
-}
-
+/// The engines that the application needs, with what belongs to them.
 fn machinery(
-    engine: &wasmtime::Engine,
-    ticker: &Ticker,
-    cache: CacheSettings,
+    application: &Application,
+    engine: impl Fn(Kind) -> Result<wasmtime::Engine, StartError>,
+    cache: &CacheSettings,
     sink: &Sink,
-    memory: u64,
-) -> Result<Machinery, StartError> {
-    Ok(Machinery {
-        engine: engine.clone(),
-        cache: Cache::open(engine, cache)?,
-        linkers: Arc::new(Linkers::new(engine)),
+) -> Result<(Machinery, Ticker), StartError> {
+    let works = |kind| {
+        let engine = engine(kind)?;
+        let cache = Cache::open(&engine, cache.clone())?;
+        let linkers = Arc::new(Linkers::new(kind, &engine));
+        Ok((
+            kind,
+            Works {
+                engine,
+                cache,
+                linkers,
+            },
+        ))
+    };
+    let works = deploy::kinds(application)
+        .map(works)
+        .collect::<Result<BTreeMap<_, _>, StartError>>()?;
+    let ticker = Ticker::start(works.values().map(|works| &works.engine)).map_err(|source| {
+        StartError::System {
+            what: "a thread for the clock",
+            source,
+        }
+    })?;
+    let machinery = Machinery {
+        works,
         sink: sink.clone(),
         clock: ticker.clock(),
-        memory: HostMemory::new(memory),
-    })
+        memory: HostMemory::new(guest_memory(&application.manifest)),
+    };
+    Ok((machinery, ticker))
+}
+
+/// An engine with pools for the application.
+fn pooled(application: &Application, kind: Kind) -> Result<wasmtime::Engine, StartError> {
+    let wanted = deploy::pool_size(application, kind);
+    let started = engine::start(kind, wanted).map_err(StartError::Engine)?;
+    if let Some(warning) = &started.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(started.engine)
 }
 
 /// What all guests may hold together where the manifest does not say: half of the machine's memory
@@ -207,15 +226,8 @@ impl Host {
             None => None,
         };
 
-        let started = engine::start(deploy::pool_size(&application)).map_err(StartError::Engine)?;
-        if let Some(warning) = &started.warning {
-            tracing::warn!("{warning}");
-        }
-        let ticker = ticker(&started.engine)?;
-        let machinery = {
-            let memory = guest_memory(manifest);
-            machinery(&started.engine, &ticker, options.cache, &sink, memory)?
-        };
+        let engine = |kind| pooled(&application, kind);
+        let (machinery, ticker) = machinery(&application, engine, &options.cache, &sink)?;
         let handles = Handles::new(&application);
         let (built, handles, application) = tokio::task::spawn_blocking(move || {
             let built = deploy::build(&application, &machinery, |service| {
@@ -486,7 +498,7 @@ fn row(name: &ServiceName, hosted: &Hosted) -> ServiceStatus {
         calls: counters.answered.load(Relaxed),
         shed: counters.shed.load(Relaxed),
         crashes: counters.crashed.load(Relaxed),
-        restarts: 0,
+        restarts: hosted.supervisor.restarts(),
     }
 }
 
@@ -504,4 +516,13 @@ pub fn control_socket(application: &Application) -> PathBuf {
         .map(|state| state.value.clone());
     let state = state.unwrap_or_else(|| PathBuf::from(".skep"));
     deploy::resolve(&application.source, &state).join("control.sock")
+}
+
+/// The same, from the manifest's path alone.
+pub fn control_socket_of(manifest: &std::path::Path) -> PathBuf {
+    match deploy::read(manifest) {
+        Ok(application) => control_socket(&application),
+        // A manifest that has mistakes now may have had none when the host was started.
+        Err(_) => manifest.with_file_name(".skep").join("control.sock"),
+    }
 }

@@ -57,6 +57,11 @@ impl Mould {
         self.instances.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The number of the latest instance, 0 if there has been none.
+    pub(crate) fn latest(&self) -> u64 {
+        self.instances.load(Ordering::Relaxed)
+    }
+
     /// A store for the instance of this number, limited and charged to `meter`.
     pub(crate) fn store(&self, instance: u64, meter: Arc<Meter>) -> Store<GuestState> {
         let mut table = ResourceTable::new();

@@ -2,7 +2,8 @@
 //! them gone in good order when the host drains.
 //!
 //! Before it: `host` has bound the sockets. After it: `gateway` answers each request. One task per
-//! connection runs hyper, the gateway and the guest; nothing of a request crosses threads.
+//! HTTP/1 connection, or per HTTP/2 stream, runs the gateway and the guest; nothing of a request
+//! crosses threads.
 
 mod connection;
 mod socket;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::net::TcpListener;
@@ -106,7 +107,7 @@ struct Shared {
     gateway: Arc<Gateway>,
     limits: ConnectionLimits,
     clock: CoarseClock,
-    http: auto::Builder<TokioExecutor>,
+    http: auto::Builder<Streams>,
     tls: Option<tokio_rustls::TlsAcceptor>,
     room: Arc<Semaphore>,
     stopping: watch::Receiver<Stopping>,
@@ -171,8 +172,22 @@ impl Listener {
     }
 }
 
-fn protocol(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+/// Runs each HTTP/2 stream as a task of its own; HTTP/1 needs none.
+#[derive(Clone, Copy, Debug)]
+struct Streams;
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        task::spawn(task::Kind::Connection, stream);
+    }
+}
+
+fn protocol(limits: &ConnectionLimits) -> auto::Builder<Streams> {
+    let mut http = auto::Builder::new(Streams);
     http.http1()
         .timer(TokioTimer::new())
         // The connection's own watch does this without a timer per request.

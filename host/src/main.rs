@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use skep::artifact::child;
-use skep::cli::{self, Exit, check, inspect, ps, run, serve};
+use skep::cli::{self, Exit, check, inspect, ps, restart, run, serve};
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
 /// a moment: the system's allocator costs a tenth of a request, this one half of that.
@@ -26,6 +26,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Ps(ps::Ps),
+    Restart(restart::Restart),
     /// Show what a component is and what it would need granted
     Inspect(inspect::Inspect),
     /// Compile a component; the host's own
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Ps(arguments) => ps::run(&arguments).into(),
+        Command::Restart(arguments) => restart::run(&arguments).into(),
         Command::Inspect(arguments) => {
             match inspect::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(()) => Exit::Ok.into(),

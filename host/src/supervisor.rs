@@ -5,6 +5,7 @@
 //! this task has begun. Out: the service's door, and a watch of its phase.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use skep_core::health::{FAILURES, HealthCheck};
@@ -54,6 +55,7 @@ pub enum Order {
 pub struct Supervisor {
     orders: mpsc::UnboundedSender<Order>,
     phase: watch::Receiver<Phase>,
+    starts: Arc<AtomicU64>,
     task: JoinHandle<Option<()>>,
 }
 
@@ -64,11 +66,13 @@ impl Supervisor {
         let (phase_in, phase) = watch::channel(lifecycle.phase().clone());
         let (orders, orders_in) = mpsc::unbounded_channel();
         let (results, results_in) = mpsc::unbounded_channel();
+        let starts = Arc::new(AtomicU64::new(0));
         let shift = Shift {
             charge: Arc::new(charge),
             lifecycle,
             origin,
             phase: phase_in,
+            starts: starts.clone(),
             results,
             timer: None,
             drain: None,
@@ -83,6 +87,7 @@ impl Supervisor {
         Supervisor {
             orders,
             phase,
+            starts,
             task,
         }
     }
@@ -95,6 +100,11 @@ impl Supervisor {
     /// The service's phase, to be watched.
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
+    }
+
+    /// Starts after the first.
+    pub fn restarts(&self) -> u64 {
+        self.starts.load(Ordering::Relaxed).saturating_sub(1)
     }
 
     /// Ends the supervisor with whatever it runs.
@@ -126,6 +136,7 @@ struct Shift {
     lifecycle: Lifecycle,
     origin: Instant,
     phase: watch::Sender<Phase>,
+    starts: Arc<AtomicU64>,
     results: mpsc::UnboundedSender<Outcome>,
     timer: Option<(Duration, u64)>,
     /// The drain that is under way.
@@ -200,7 +211,13 @@ impl Shift {
             }
             Action::Close => charge.service.close(self.closed()),
             Action::ArmTimer { at, token } => self.timer = Some((at, token)),
-            Action::Drain { token, .. } => self.drain = Some(token),
+            Action::Drain { token, .. } => {
+                self.drain = Some(token);
+                // Nothing in WASI tells a program to stop, so waiting for it would be in vain.
+                if charge.settings.kind == Kind::Worker {
+                    self.running = None;
+                }
+            }
             Action::Cut => {
                 self.drain = None;
                 self.running = None;
@@ -228,6 +245,8 @@ impl Shift {
     }
 
     fn begin(&mut self, epoch: u64) {
+        self.charge.revision.renew();
+        self.starts.fetch_add(1, Ordering::Relaxed);
         let (charge, results) = (self.charge.clone(), self.results.clone());
         let started = task::spawn(task::Kind::Supervisor, async move {
             let tell = |event| {
@@ -388,7 +407,7 @@ impl Shift {
             ),
             Report::Parked { cause, crashes } => tracing::error!(
                 %service, revision, crashes,
-                "parked: {cause}. It stays down until it is restarted by hand or deployed anew"
+                "parked: {cause}. It stays down until `skep restart` or a new start of the host"
             ),
             Report::Draining { .. } => tracing::info!(%service, revision, "draining"),
             Report::Cut => tracing::warn!(
@@ -436,6 +455,11 @@ async fn run_worker(charge: &Charge, code: Arc<worker::Code>, epoch: u64) -> Eve
         Ok(worker::Exit::Ok) => Event::Exited { epoch, ok: true },
         Ok(worker::Exit::Code(code)) => {
             let service = charge.service.name();
+            charge
+                .service
+                .counters()
+                .crashed
+                .fetch_add(1, Ordering::Relaxed);
             tracing::error!(%service, code, "the worker ended with an error");
             Event::Exited { epoch, ok: false }
         }
@@ -443,6 +467,11 @@ async fn run_worker(charge: &Charge, code: Arc<worker::Code>, epoch: u64) -> Eve
             let failure = Arc::new(failure);
             let cause = Cause::new(cause_kind(&failure), failure.to_string());
             let service = charge.service.name();
+            charge
+                .service
+                .counters()
+                .crashed
+                .fetch_add(1, Ordering::Relaxed);
             let detail = match failure.source_error() {
                 Some(error) => trap_report(error).to_string(),
                 None => failure.to_string(),

@@ -14,7 +14,7 @@ use skep::artifact::{
     Artifact, Cache, CacheError, CacheSettings, CompileError, CompileIn, CompileLimits, Compiled,
     Origin,
 };
-use skep::engine::{self, Allocation};
+use skep::engine::{self, Allocation, Kind};
 use tempfile::TempDir;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
@@ -29,9 +29,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::of(Kind::Serial)
+    }
+
+    fn of(kind: Kind) -> Bench {
         Bench {
             root: tempfile::tempdir().unwrap(),
-            engine: Engine::new(&engine::config(Allocation::OnDemand)).unwrap(),
+            engine: Engine::new(&engine::config(kind, Allocation::OnDemand)).unwrap(),
         }
     }
 
@@ -687,7 +691,7 @@ fn a_warm_start_is_quick() {
 #[test]
 fn guests_are_inspected_and_run() {
     let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests");
-    let bench = Bench::new();
+    let benches = [Bench::of(Kind::Serial), Bench::of(Kind::Concurrent)];
     for (name, expected) in [
         (
             "hello",
@@ -712,8 +716,10 @@ fn guests_are_inspected_and_run() {
         let (code, text) = inspect(&[path.to_str().unwrap()]);
         assert_eq!(code, Some(0), "{text}");
         assert!(text.contains(expected), "{text}");
-        let cache = bench.compiling_in_child(CompileLimits::default());
         let artifact = Artifact::load(&path).unwrap();
+        let concurrent = artifact.description().concurrent;
+        assert_eq!(concurrent, name.ends_with("p3"), "{name}");
+        let cache = benches[usize::from(concurrent)].compiling_in_child(CompileLimits::default());
         let began = Instant::now();
         drop(cache.component(&artifact).unwrap());
         let compiled = began.elapsed();

@@ -166,7 +166,7 @@ impl std::fmt::Debug for Places {
     }
 }
 
-/// `build`: how `skep build` and `skep dev` make the component.
+/// `build`: how the component is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     /// Run by the shell in the manifest's directory.

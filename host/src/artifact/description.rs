@@ -18,6 +18,8 @@ pub struct Description {
     pub name: Option<String>,
     /// What a host would use it for.
     pub role: Role,
+    /// Uses async functions, streams or futures (WASI 0.3), anywhere in it.
+    pub concurrent: bool,
     /// In the component's order.
     pub imports: Vec<Item>,
     /// In the component's order.
@@ -103,10 +105,16 @@ pub struct Sizes {
     pub table_min_elements: u64,
 }
 
-/// The proposals that [`crate::engine::config`] enables, for checks that need no engine.
+/// The proposals that [`crate::engine::config`] enables in engines of both kinds, for checks that
+/// need no engine.
+fn serial_features() -> WasmFeatures {
+    (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL)
+        .difference(WasmFeatures::GC | WasmFeatures::CM_ASYNC)
+}
+
+/// The same, of the engine that allows most.
 fn host_features() -> WasmFeatures {
-    (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL | WasmFeatures::CM_ASYNC)
-        .difference(WasmFeatures::GC)
+    serial_features() | WasmFeatures::CM_ASYNC
 }
 
 /// Checks all of a component, function bodies included.
@@ -127,9 +135,13 @@ pub(super) fn validate(bytes: &[u8]) -> Result<(), Fault> {
 impl Description {
     /// Walks the sections and checks their types; skips function bodies.
     pub(super) fn of(bytes: &[u8]) -> Result<Description, Fault> {
-        // The host's own features make the validator quicker than all of them; a component that
-        // needs more can still be described, and `validate` or compiling says what is not enabled.
-        let (walk, types) = Walk::through(bytes, host_features())
+        // The fewer features, the quicker the validator; and what passes without concurrency does
+        // not use it. A component that needs more than the host has can still be described, and
+        // `validate` or compiling says what is not enabled.
+        let serial = Walk::through(bytes, serial_features());
+        let concurrent = serial.is_err();
+        let (walk, types) = serial
+            .or_else(|_| Walk::through(bytes, host_features()))
             .or_else(|_| Walk::through(bytes, WasmFeatures::all()))?;
 
         let types = types.as_ref();
@@ -141,6 +153,7 @@ impl Description {
         Ok(Description {
             role: Role::of(&exports),
             name: walk.name,
+            concurrent,
             imports,
             exports,
             producers: producers(&walk.producers),

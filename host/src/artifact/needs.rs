@@ -290,12 +290,13 @@ pub(super) fn edit_distance(one: &str, other: &str) -> usize {
 mod tests {
     use super::*;
     use crate::capability::{Linked, Linkers};
-    use crate::engine::{Allocation, config};
+    use crate::engine::{Allocation, Kind, config};
 
     /// A name that the linker has cannot be defined once more.
     fn linked(linked: Linked) -> impl Fn(&Row) -> bool {
-        let engine = wasmtime::Engine::new(&config(Allocation::OnDemand)).unwrap();
-        let linker = Linkers::new(&engine).get(linked).unwrap();
+        let kind = Kind::Concurrent;
+        let engine = wasmtime::Engine::new(&config(kind, Allocation::OnDemand)).unwrap();
+        let linker = Linkers::new(kind, &engine).get(linked).unwrap();
         move |row| {
             let name = format!("{}@{}", row.interface, row.releases.newest());
             let mut linker = wasmtime::component::Linker::clone(&linker);

@@ -41,7 +41,7 @@ pub fn run(arguments: &Check) -> Exit {
             mistakes,
             warnings,
         }) if arguments.json => {
-            return json(&source_text, &mistakes, &warnings);
+            return json(&source_text, &mistakes, &warnings, arguments.strict);
         }
         Err(error) => return report::deploy_error(&error, true),
     };
@@ -65,7 +65,7 @@ pub fn run(arguments: &Check) -> Exit {
     }
     let (source, warnings) = (&application.source, &application.warnings);
     if arguments.json {
-        return json(source, &mistakes, warnings);
+        return json(source, &mistakes, warnings, arguments.strict);
     }
     report::mistakes(source, &mistakes, warnings);
     if !mistakes.is_empty() || (arguments.strict && !warnings.is_empty()) {
@@ -102,6 +102,7 @@ fn json(
     source: &deploy::Source,
     mistakes: &[skep_core::manifest::Mistake],
     warnings: &[skep_core::manifest::Mistake],
+    strict: bool,
 ) -> Exit {
     let row = |severity: &str, mistake: &skep_core::manifest::Mistake| {
         let (line, column) = place(&source.text, mistake.span.start);
@@ -122,11 +123,8 @@ fn json(
         .chain(warnings.iter().map(|warning| row("warning", warning)))
         .collect();
     let _ = writeln!(std::io::stdout(), "{}", serde_json::Value::from(rows));
-    if mistakes.is_empty() {
-        Exit::Ok
-    } else {
-        Exit::Mistakes
-    }
+    let wrong = !mistakes.is_empty() || (strict && !warnings.is_empty());
+    if wrong { Exit::Mistakes } else { Exit::Ok }
 }
 
 /// Line and column, counted from 1, in characters.

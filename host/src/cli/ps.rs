@@ -10,7 +10,6 @@ use skep_core::status::{HostStatus, ServiceStatus};
 
 use super::{Exit, report};
 use crate::control;
-use crate::deploy;
 use crate::host;
 
 /// List the services of the running host
@@ -27,14 +26,7 @@ pub struct Ps {
 
 /// Runs the command.
 pub fn run(arguments: &Ps) -> Exit {
-    let socket = match deploy::read(&arguments.manifest) {
-        Ok(application) => host::control_socket(&application),
-        // A manifest that has mistakes now may have had none when the host was started.
-        Err(_) => arguments
-            .manifest
-            .with_file_name(".skep")
-            .join("control.sock"),
-    };
+    let socket = host::control_socket_of(&arguments.manifest);
     let status = match control::ask(&socket) {
         Ok(status) => status,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! Compiles and links an application's components, in parallel and off the request path, and makes
 //! revisions of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,7 +14,7 @@ use wasmtime_wasi_http::{p2, p3};
 use super::{Application, Part, Runs, most_instances};
 use crate::artifact::{Cache, Digest};
 use crate::capability::{self, Granted, Linkers};
-use crate::engine::{CoarseClock, PoolSize};
+use crate::engine::{CoarseClock, Kind, PoolSize};
 use crate::instance::memory::{HostMemory, ServiceMemory};
 use crate::instance::pool::{Pool, Reuse};
 use crate::instance::shared::{Group, Sharing};
@@ -28,33 +29,43 @@ const INSTANCES_MAX: u32 = 2048;
 /// Instances beyond those that serve: probes, and revisions that overlap.
 const SPARE_INSTANCES: u32 = 8;
 
-/// The pools that an application needs.
-pub fn pool_size(application: &Application) -> PoolSize {
+/// The kinds of engine that an application needs.
+pub fn kinds(application: &Application) -> impl Iterator<Item = Kind> {
+    Kind::ALL
+        .into_iter()
+        .filter(|kind| each(application).any(|(_, part)| part.engine() == *kind))
+}
+
+/// The pools that an application needs of an engine. Where all kinds together may not have what
+/// they want, each gets its share.
+pub fn pool_size(application: &Application, kind: Kind) -> PoolSize {
     let manifest = &application.manifest;
-    let wanted: u32 = each(application)
-        .map(|(service, part)| most_instances(service, part))
-        .fold(0, u32::saturating_add);
+    let of_kind = |(_, part): &(&Service, &Part)| part.engine() == kind;
+    let sum = |sum, (service, part): (&Service, &Part)| {
+        u64::saturating_add(sum, most_instances(service, part).into())
+    };
+    let wanted = each(application).filter(of_kind).fold(0, sum);
+    let wanted_by_all = each(application).fold(0, sum).max(1);
     let most = manifest
         .host
         .instances
         .as_ref()
         .map_or(INSTANCES_MAX, |most| most.value);
-    let memory = manifest
-        .services
-        .values()
-        .map(|s| s.limits.memory.as_u64())
-        .max()
-        .unwrap_or(0);
-    let tables = manifest
-        .services
-        .values()
-        .map(|s| s.limits.table_elements)
-        .max()
-        .unwrap_or(0);
+    let share = u64::from(most)
+        .saturating_mul(wanted)
+        .div_ceil(wanted_by_all);
+    let instances = u32::try_from(wanted.min(share)).unwrap_or(u32::MAX);
+    let most_of = |limit: fn(&Service) -> u64| {
+        let limits = each(application)
+            .filter(of_kind)
+            .map(|(service, _)| limit(service));
+        limits.max().unwrap_or(0)
+    };
+    let tables = most_of(|service| service.limits.table_elements.into());
     PoolSize {
-        instances: wanted.min(most).saturating_add(SPARE_INSTANCES),
-        memory,
-        table_elements: tables as usize,
+        instances: instances.saturating_add(SPARE_INSTANCES),
+        memory: most_of(|service| service.limits.memory.as_u64()),
+        table_elements: usize::try_from(tables).unwrap_or(usize::MAX),
         stack: manifest.host.stack.as_usize(),
     }
 }
@@ -71,15 +82,22 @@ fn each(application: &Application) -> impl Iterator<Item = (&Service, &Part)> {
         })
 }
 
-/// What building needs of the host.
+/// An engine with what belongs to it.
 #[derive(Clone)]
-pub struct Machinery {
+pub struct Works {
     /// The engine that runs the code.
     pub engine: Engine,
     /// Compiled code.
     pub cache: Cache,
     /// Host functions.
     pub linkers: Arc<Linkers>,
+}
+
+/// What building needs of the host.
+#[derive(Clone)]
+pub struct Machinery {
+    /// One for each of the application's [`kinds`].
+    pub works: BTreeMap<Kind, Works>,
     /// Where guests' output goes.
     pub sink: Sink,
     /// For idle times.
@@ -153,11 +171,17 @@ fn revision(
 ) -> Result<Built, Mistake> {
     let name = &service.name.value;
     let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
-    let compiled = machinery
+    let Some(works) = machinery.works.get(&part.engine()) else {
+        return Err(mistake(
+            "engine",
+            format!("`{name}` has no engine to run on: a bug of Skep's"),
+        ));
+    };
+    let compiled = works
         .cache
         .component(&part.artifact)
         .map_err(|error| mistake("compile", format!("`{name}`: {}", chain(&error))))?;
-    let linker = machinery
+    let linker = works
         .linkers
         .get(part.linked)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
@@ -181,7 +205,7 @@ fn revision(
         service.limits.memory_total.as_u64(),
         machinery.memory.clone(),
     );
-    let mould = mould(service, machinery, granted, memory.clone());
+    let mould = mould(service, works, granted, memory.clone());
     let handler = handler(service, part, pre, mould, handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
     let limits = &service.limits;
@@ -218,13 +242,13 @@ const FIRST_REVISION: u32 = 1;
 
 fn mould(
     service: &Service,
-    machinery: &Machinery,
+    works: &Works,
     granted: Arc<Granted>,
     memory: Arc<ServiceMemory>,
 ) -> Mould {
     let limits = &service.limits;
     Mould {
-        engine: machinery.engine.clone(),
+        engine: works.engine.clone(),
         granted,
         limits: InstanceLimits {
             memory: limits.memory.as_u64(),

@@ -40,7 +40,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn open(sink: &Sink, parts: &http::request::Parts, id: RequestId) -> Logged {
+    pub(crate) fn open(
+        sink: &Sink,
+        parts: &http::request::Parts,
+        id: RequestId,
+        client: IpAddr,
+    ) -> Logged {
         let entry = Box::new(Entry {
             sink: sink.clone(),
             arrival: Arrival {
@@ -51,8 +56,8 @@ impl Entry {
             uri: parts.uri.clone(),
             version: parts.version,
             id,
-            client: IpAddr::from([0, 0, 0, 0]),
-            host: None,
+            client,
+            host: parts.headers.get(http::header::HOST).cloned(),
             traceparent: None,
             service: None,
             record: CallRecord::default(),
@@ -68,12 +73,12 @@ impl Entry {
         &mut self,
         service: &Arc<Service>,
         client: IpAddr,
-        host: &HeaderValue,
+        host: HeaderValue,
         headers: &HeaderMap,
     ) {
         self.service = Some(service.clone());
         self.client = client;
-        self.host = Some(host.clone());
+        self.host = Some(host);
         self.traceparent = headers.get(&TRACEPARENT).cloned();
     }
 

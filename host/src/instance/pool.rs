@@ -3,6 +3,8 @@
 //! The last one put back is the first one taken: its memory is still in the processor's caches,
 //! and those that are not needed grow old and are dropped.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::Mutex;
 
 use super::once::Live;
@@ -26,6 +28,8 @@ struct Idle {
 /// A stack of idle instances.
 pub struct Pool {
     reuse: Reuse,
+    /// Instances up to this number belong to the time before a restart.
+    outdated: AtomicU64,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -33,6 +37,7 @@ impl Pool {
     pub(crate) fn new(reuse: Reuse) -> Pool {
         Pool {
             reuse,
+            outdated: AtomicU64::new(0),
             idle: Mutex::default(),
         }
     }
@@ -44,12 +49,20 @@ impl Pool {
 
     /// Keeps an instance whose request ended well, if it may serve another; else drops it.
     pub(crate) fn put(&self, live: Live, now_ms: u64) {
-        if live.served < self.reuse.requests {
+        let current = live.instance() > self.outdated.load(Ordering::Relaxed);
+        if current && live.served < self.reuse.requests {
             self.idle.lock().push(Idle {
                 live,
                 since_ms: now_ms,
             });
         }
+    }
+
+    /// A restart: instances up to the number `last` are not used again.
+    pub(crate) fn renew(&self, last: u64) {
+        self.outdated.store(last, Ordering::Relaxed);
+        let dropped = std::mem::take(&mut *self.idle.lock());
+        drop(dropped);
     }
 
     /// How many instances are missing to the warm minimum.

@@ -110,6 +110,13 @@ impl Group {
         }
     }
 
+    /// A restart: no instance takes another request; each ends when its last one has gone.
+    pub(crate) fn retire(&self) {
+        for actor in self.actors.lock().values() {
+            actor.retire();
+        }
+    }
+
     /// Ends all instances now, with the requests on them.
     pub(crate) fn cut(&self) {
         for actor in self.actors.lock().values() {
@@ -191,10 +198,12 @@ impl Group {
     /// An actor's life, from instantiation to the drop of its store.
     async fn live(&self, actor: &Actor, queue: mpsc::UnboundedReceiver<Job>) {
         let mut serving = pin!(serve(&self.code, actor, queue, self.sharing.idle));
+        // Outside of the poll, which it outlives: a `Notified` that is dropped wakes nobody.
+        let mut changed = pin!(actor.changed.notified());
         let result = std::future::poll_fn(|cx| {
-            // Registered again at each poll: a permit left by an earlier change only polls twice.
-            let mut changed = pin!(actor.changed.notified());
-            let _ = changed.as_mut().poll(cx);
+            while changed.as_mut().poll(cx).is_ready() {
+                changed.set(actor.changed.notified());
+            }
             if actor.cut.load(Ordering::Relaxed) {
                 return Poll::Ready(Err(actor.ended_by(Failure::Deadline)));
             }

@@ -187,8 +187,12 @@ impl Body for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // The connection had no use for the rest: the peer has gone, or has answered already.
-        self.watch.failed(Error::ConnectionTerminated);
+        // The connection had no use for the rest: the peer has gone, which the response's side
+        // tells, or has answered already, and then the answer counts.
+        self.watch.end(Stage::Failed {
+            at: Instant::now(),
+            cause: None,
+        });
     }
 }
 
@@ -230,14 +234,15 @@ impl UploadWatch {
         }
     }
 
-    /// Waits until the body is over.
+    /// Waits until the body is over. Asked once the response's head is there: a peer that has
+    /// answered and wants no more of the request is no error.
     pub(super) async fn outcome(&self) -> Result<(), Error> {
         loop {
             let over = self.over.notified();
             match &mut *self.stage.lock() {
                 Stage::Sent { .. } => return Ok(()),
                 Stage::Failed { cause, .. } => {
-                    return Err(cause.take().unwrap_or(Error::ConnectionTerminated));
+                    return cause.take().map_or(Ok(()), Err);
                 }
                 Stage::Network { .. } | Stage::Guest => {}
             }
@@ -265,15 +270,18 @@ impl UploadWatch {
     }
 
     fn sent(&self) {
-        self.advance(Stage::Sent { at: Instant::now() });
-        self.over.notify_waiters();
+        self.end(Stage::Sent { at: Instant::now() });
     }
 
     fn failed(&self, cause: Error) {
-        self.advance(Stage::Failed {
+        self.end(Stage::Failed {
             at: Instant::now(),
             cause: Some(cause),
         });
+    }
+
+    fn end(&self, end: Stage) {
+        self.advance(end);
         self.over.notify_waiters();
     }
 
@@ -326,6 +334,15 @@ mod tests {
         upload.frame().await.unwrap().unwrap();
         // hyper drops a body here without asking for its end.
         drop(upload);
+        assert!(watch.outcome().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_wants_no_more_is_no_error() {
+        let (mut upload, watch) = Upload::new(body(vec![piece("a"), piece("b")]), None, 10, None);
+        upload.frame().await.unwrap().unwrap();
+        drop(upload);
+        assert!(watch.is_over() && !watch.is_sent());
         assert!(watch.outcome().await.is_ok());
     }
 

@@ -128,6 +128,15 @@ impl Revision {
         Ok(())
     }
 
+    /// A restart: requests inside end where they are, and no instance of before is used again.
+    pub(crate) fn renew(&self) {
+        match &self.handler {
+            Handler::Once { code, pool } => pool.renew(code.mould.latest()),
+            Handler::Shared(group) => group.retire(),
+            Handler::Worker(_) => {}
+        }
+    }
+
     /// Ends what is still running on shared instances; the others end with their connections.
     pub(crate) fn cut(&self) {
         if let Handler::Shared(group) = &self.handler {

@@ -10,4 +10,13 @@
 mod fixture;
 
 mod bodies;
+mod commands;
+mod drain;
+mod grants;
+mod headers;
+mod instances;
+mod life;
+mod limits;
+mod routing;
 mod serving;
+mod statuses;

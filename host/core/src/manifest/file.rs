@@ -166,7 +166,7 @@ table! {
         /// exports `wasi:cli/run` runs as a worker.
         #[schemars(required)]
         "component" component: PathBuf,
-        /// How `skep build` and `skep dev` make the component.
+        /// How the component is made: for people, and for the commands that will build it.
         "build" build: BuildFile,
         /// Paths that lead to this service, for any host and method. `{id}` stands for one segment,
         /// `{*rest}` for all that follows, also for nothing. The most specific route wins.

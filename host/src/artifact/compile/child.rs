@@ -79,12 +79,7 @@ fn compile(arguments: &[String]) -> Result<(), Ended> {
     end_with_parent(number(parent)?)?;
     let expected: EngineHash = hash.parse().map_err(|error| ended(MISMATCH, error))?;
 
-    let config = engine::config(engine::Allocation::OnDemand);
-    let engine = Engine::new(&config).map_err(|error| ended(MISMATCH, format!("{error:#}")))?;
-    if EngineHash::of(&engine) != expected {
-        let text = "the host and its compiler are of different versions: restart the host";
-        return Err(ended(MISMATCH, text));
-    }
+    let engine = engine_of(expected)?;
 
     let mut bytes = Vec::new();
     std::io::stdin()
@@ -98,6 +93,19 @@ fn compile(arguments: &[String]) -> Result<(), Ended> {
     out.write_all(&code)
         .and_then(|()| out.flush())
         .map_err(|error| ended(NOT_WRITTEN, error))
+}
+
+/// The engine that the host compiles for: the hash says of which kind it is.
+fn engine_of(expected: EngineHash) -> Result<Engine, Ended> {
+    for kind in engine::Kind::ALL {
+        let config = engine::config(kind, engine::Allocation::OnDemand);
+        let engine = Engine::new(&config).map_err(|error| ended(MISMATCH, format!("{error:#}")))?;
+        if EngineHash::of(&engine) == expected {
+            return Ok(engine);
+        }
+    }
+    let text = "the host and its compiler are of different versions: restart the host";
+    Err(ended(MISMATCH, text))
 }
 
 /// A limit that cannot be set (a container may forbid it) leaves a child that is bounded by the
