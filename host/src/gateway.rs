@@ -149,7 +149,9 @@ impl Gateway {
             entry.routed(&service, client, asked.host, &parts.headers);
         }
 
-        let (body, report) = self.body(&service, parts, incoming)?;
+        let (mut body, report) = self.body(&service, parts, incoming)?;
+        let length = declared_length(parts);
+        body.gather(length).await.map_err(Fault::of_body)?;
         let call = Call {
             scheme: if peer.is_secure() {
                 WasiScheme::Https
@@ -235,11 +237,7 @@ impl Gateway {
         let limit = service
             .active()
             .map(|revision| revision.limits().request_body);
-        let declared = parts
-            .headers
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok());
-        let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
+        let declared = declared_length(parts);
         if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
             return Err(Fault::BodyTooLarge);
         }
@@ -247,6 +245,12 @@ impl Gateway {
             IncomingBody::new(incoming, limit.unwrap_or(0), self.settings.body_timeout);
         Ok((body, Some(report)))
     }
+}
+
+/// How long the client says its body is.
+fn declared_length(parts: &http::request::Parts) -> Option<u64> {
+    let value = parts.headers.get(CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
 }
 
 /// The host asked for: the request target's authority, or else the one Host header
