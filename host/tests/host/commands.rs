@@ -540,3 +540,27 @@ async fn a_log_that_nobody_reads_does_not_stop_the_host() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test]
+async fn restart_starts_a_service_anew() {
+    let host = Host::with(service("probe").everywhere().instances("reuse = 100"))
+        .start()
+        .await;
+    assert_eq!(host.get("/count").await.number(), 1);
+    assert_eq!(host.get("/count").await.number(), 2);
+    let restart = |name: &str| Output::of(skep().arg("restart").arg(name).arg(host.manifest()));
+    restart("probe").expect(0);
+    host.until("probe", "restarted", |row| {
+        row["restarts"] == 1 && row["phase"]["name"] == "ready"
+    })
+    .await;
+    assert_eq!(
+        host.get("/count").await.number(),
+        1,
+        "no instance of before is used"
+    );
+    restart("nobody").expect(1).says(&["nobody"]);
+    with_manifest(GOOD, &["restart", "hello"])
+        .expect(1)
+        .says(&["no host answers"]);
+}

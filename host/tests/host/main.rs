@@ -20,3 +20,4 @@ mod limits;
 mod routing;
 mod serving;
 mod statuses;
+mod tls;
