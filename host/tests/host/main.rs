@@ -10,6 +10,7 @@
 mod fixture;
 
 mod bodies;
+mod commands;
 mod drain;
 mod grants;
 mod headers;
