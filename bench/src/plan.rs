@@ -49,7 +49,8 @@ pub(crate) struct Options {
     server_core: Option<usize>,
     #[arg(long)]
     load_core: Option<usize>,
-    /// A host that is built already [default: builds it, `cargo build --release -p skep`].
+    /// A host that is built already [default: builds what is shipped, `cargo build --profile dist -p
+    /// skep`].
     #[arg(long, value_name = "FILE")]
     skep: Option<PathBuf>,
     /// The component that Skep and `wasmtime serve` run; it answers /, /blob and /echo
@@ -193,7 +194,7 @@ fn programs(options: &Options, skep: bool, component: bool) -> Result<Programs> 
     let target = target_directory()?;
     if skep && options.skep.is_none() {
         cargo(
-            &["build", "--release", "-p", "skep"],
+            &["build", "--profile", "dist", "-p", "skep"],
             "the host that is measured",
         )?;
     }
@@ -208,7 +209,7 @@ fn programs(options: &Options, skep: bool, component: bool) -> Result<Programs> 
             options
                 .skep
                 .clone()
-                .unwrap_or_else(|| target.join("release/skep")),
+                .unwrap_or_else(|| target.join("dist/skep")),
         )?,
         component: absolute(
             options

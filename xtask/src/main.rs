@@ -77,8 +77,8 @@ fn dispatch(args: &[String]) -> Result {
 fn bench(args: &[String]) -> Result {
     guests::build()?;
     run::run(
-        "building the host",
-        run::cargo().args(["build", "--release", "--package", "skep"]),
+        "building the host as it is shipped (many minutes the first time)",
+        run::cargo().args(["build", "--profile", "dist", "--package", "skep"]),
     )?;
     let mut bench = run::cargo();
     bench
