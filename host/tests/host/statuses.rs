@@ -512,3 +512,28 @@ async fn a_trap_after_the_head_breaks_the_body_off_and_is_logged() {
     host.get("/").await.expect(200);
     assert_eq!(host.row("probe")["crashes"], 1);
 }
+
+#[tokio::test]
+async fn senders_who_dawdle_take_nobodys_place() {
+    let host = service("probe")
+        .everywhere()
+        .limits("concurrency = 1, queue = 0")
+        .start()
+        .await;
+    let mut dawdlers = Vec::new();
+    for _ in 0..8 {
+        let mut wire = Wire::to(&host).await;
+        wire.send("POST /count-body HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab")
+            .await;
+        dawdlers.push(wire);
+    }
+    // There is one place and no queue: it must be free for whoever has sent a whole request.
+    for _ in 0..3 {
+        host.get("/").await.expect(200);
+    }
+    for mut wire in dawdlers {
+        wire.send("cde").await;
+        let head = wire.head().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+}
