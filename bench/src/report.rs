@@ -198,9 +198,9 @@ const HEAD: &str = "# Performance
 
 What a request to Skep costs, beside what it costs elsewhere. `cargo xtask bench` measures and
 writes this page; each section says when and where. CPU time per request is the figure to trust:
-it hardly moves when the machine is busy with other things, while rates and latencies do. The
-ratios compare medians of interleaved rounds; figures in parentheses are the lowest and the
-highest round.
+it hardly moves when the machine is busy with other things, while rates and latencies do. A
+ratio is the median of the rounds' ratios, as within a round all met the same machine; figures in
+parentheses are the lowest and the highest round.
 ";
 
 /// Writes the sections of `suites` to the page and keeps the others.

@@ -23,9 +23,7 @@ use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiView as _};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _,
-};
+use wasmtime_wasi_http::{ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _};
 
 pub use self::environment::GrantError;
 pub(crate) use self::environment::{directories, value};
@@ -35,7 +33,7 @@ use crate::engine::Kind;
 use crate::instance::GuestState;
 use crate::log::Sink;
 use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
-use crate::outgoing::{DEPTH_HEADER, OutgoingClient, OutgoingLimits, OutgoingPolicy};
+use crate::outgoing::{OutgoingClient, OutgoingLimits, OutgoingPolicy};
 
 /// Everything one revision was granted, shared by its instances.
 pub struct Granted {
@@ -110,9 +108,7 @@ pub(crate) fn grant(
         filesystem: directories(&grants.directories, source)?,
         outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone())),
         log: GuestLog::new(sink, name, revision, log_limits),
-        forbidden_headers: Arc::new(|header| {
-            DEFAULT_FORBIDDEN_HEADERS.contains(header) || *header == DEPTH_HEADER
-        }),
+        forbidden_headers: Arc::new(hooks::is_forbidden),
         random_bytes: RANDOM_BYTES,
     }))
 }

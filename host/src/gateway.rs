@@ -27,13 +27,16 @@ use self::body::{BodyReport, IncomingBody};
 pub use self::fault::Blame;
 use self::fault::Fault;
 pub(crate) use self::forwarded::Peer;
-use self::request_id::RequestId;
+pub(crate) use self::request_id::RequestId;
 use crate::log::Sink;
 use crate::outgoing::{DEPTH_HEADER, depth};
 use crate::service::{Call, Service};
 
 const TRACEPARENT: http::HeaderName = http::HeaderName::from_static("traceparent");
 const TRACESTATE: http::HeaderName = http::HeaderName::from_static("tracestate");
+
+/// Fields that a request gets on its way to the guest.
+const STAMPED: usize = 5;
 
 /// Where a route leads.
 pub struct Target {
@@ -127,7 +130,13 @@ impl Gateway {
         normalise(parts)?;
         let (service, deadline) = self.find(&host, parts)?;
 
-        let client = peer.stamp(&mut parts.headers, &host, self.trusted_proxies());
+        let asked = peer
+            .asked(host)
+            .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?;
+        // Guests are told by the authority; the field is not for them.
+        parts.headers.remove(HOST);
+        parts.headers.reserve(STAMPED);
+        let client = peer.stamp(&mut parts.headers, &asked, self.trusted_proxies());
         parts.headers.insert(request_id::HEADER, id.value().clone());
         keep_valid_trace(&mut parts.headers);
         let depth = if peer.may_be_a_service() {
@@ -137,10 +146,12 @@ impl Gateway {
         };
         parts.headers.remove(DEPTH_HEADER);
         if let Some(entry) = &mut entry {
-            entry.routed(&service, client, &host, &parts.headers);
+            entry.routed(&service, client, asked.host, &parts.headers);
         }
 
-        let (body, report) = self.body(&service, parts, incoming)?;
+        let (mut body, report) = self.body(&service, parts, incoming)?;
+        let length = declared_length(parts);
+        body.gather(length).await.map_err(Fault::of_body)?;
         let call = Call {
             scheme: if peer.is_secure() {
                 WasiScheme::Https
@@ -148,8 +159,8 @@ impl Gateway {
                 WasiScheme::Http
             },
             head_only: parts.method == Method::HEAD,
-            request: Request::from_parts(absolute(parts, peer, &host)?, body),
-            request_id: id.shared(),
+            request: Request::from_parts(absolute(parts, peer, asked.authority)?, body),
+            request_id: id.clone(),
             depth,
             deadline,
         };
@@ -226,11 +237,7 @@ impl Gateway {
         let limit = service
             .active()
             .map(|revision| revision.limits().request_body);
-        let declared = parts
-            .headers
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok());
-        let declared: Option<u64> = declared.and_then(|value| value.parse().ok());
+        let declared = declared_length(parts);
         if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
             return Err(Fault::BodyTooLarge);
         }
@@ -238,6 +245,12 @@ impl Gateway {
             IncomingBody::new(incoming, limit.unwrap_or(0), self.settings.body_timeout);
         Ok((body, Some(report)))
     }
+}
+
+/// How long the client says its body is.
+fn declared_length(parts: &http::request::Parts) -> Option<u64> {
+    let value = parts.headers.get(CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
 }
 
 /// The host asked for: the request target's authority, or else the one Host header
@@ -315,7 +328,7 @@ fn normalise(parts: &mut http::request::Parts) -> Result<(), Fault> {
 fn absolute(
     parts: &mut http::request::Parts,
     peer: &Peer,
-    host: &HeaderValue,
+    authority: Authority,
 ) -> Result<http::request::Parts, Fault> {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = parts.method.clone();
@@ -327,10 +340,7 @@ fn absolute(
     } else {
         Scheme::HTTP
     });
-    uri.authority = Some(
-        Authority::try_from(host.as_bytes())
-            .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?,
-    );
+    uri.authority = Some(authority);
     uri.path_and_query
         .get_or_insert_with(|| PathAndQuery::from_static("/"));
     head.uri = Uri::from_parts(uri)

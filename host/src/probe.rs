@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use skep_core::health::HealthCheck;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
+use crate::gateway::RequestId;
 use crate::gateway::body::IncomingBody;
 use crate::service::{Call, Refused, Revision, Service};
 
@@ -63,7 +64,7 @@ pub(crate) async fn probe(
     let call = Call {
         scheme: Scheme::Http,
         request,
-        request_id: Arc::from("health-check"),
+        request_id: RequestId::named("health-check"),
         depth: 0,
         deadline: Some(check.timeout),
         head_only: false,

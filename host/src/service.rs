@@ -20,6 +20,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 pub use self::admission::{Admission, Shed};
 pub(crate) use self::body::{AnswerBody, BodyError};
 pub use self::revision::{Handler, RequestLimits, Revision};
+use crate::gateway::RequestId;
 use crate::gateway::body::IncomingBody;
 use crate::instance::once::{self, Exchange, OnceBody, Progress};
 use crate::instance::{Failure, shared};
@@ -86,7 +87,7 @@ pub const INCIDENTS_WAITING: usize = 256;
 pub(crate) struct Call {
     pub(crate) scheme: Scheme,
     pub(crate) request: http::Request<IncomingBody>,
-    pub(crate) request_id: Arc<str>,
+    pub(crate) request_id: RequestId,
     /// How many requests of services led to this one.
     pub(crate) depth: u32,
     /// The route's own deadline, instead of the service's.
@@ -296,7 +297,7 @@ impl Service {
     fn failed(&self, failure: Failure, ticket: &body::Ticket, instance: u64) -> Refused {
         let failure = Arc::new(failure);
         if failure.is_crash() {
-            let request_id = Some(ticket.request_id().to_string());
+            let request_id = Some(ticket.request_id().as_str().to_owned());
             self.crashed(
                 ticket.revision().number(),
                 instance,

@@ -828,7 +828,7 @@ fn inspect_refuses_what_is_no_component() {
     let refused = |bytes: &[u8], expected: &str| {
         std::fs::write(&path, bytes).unwrap();
         let (code, text) = inspect(&[path.to_str().unwrap()]);
-        assert_eq!(code, Some(1), "{text}");
+        assert_eq!(code, Some(3), "{text}");
         assert!(text.contains(expected), "{text}");
         assert!(!text.contains("panicked"), "{text}");
     };
@@ -842,5 +842,5 @@ fn inspect_refuses_what_is_no_component() {
     let bytes = answering(1, 100).bytes().to_vec();
     refused(&bytes[..bytes.len() - 60], "cut off");
     let error = inspect(&[dir.path().to_str().unwrap()]);
-    assert_eq!(error.0, Some(1));
+    assert_eq!(error.0, Some(3));
 }

@@ -307,9 +307,16 @@ fn holds_code(out: &File) -> bool {
 /// Rust aborts when memory cannot be had, mapping it fails with ENOMEM, a thread with EAGAIN: all
 /// say so, and none in a way that the exit status would show.
 fn out_of_memory(said: &str) -> bool {
-    ["memory allocation of", "os error 12", "os error 11"]
-        .iter()
-        .any(|text| said.contains(text))
+    [
+        "memory allocation of",
+        "os error 12",
+        "os error 11",
+        // As the compiler's thread pool says it, in debug form.
+        "code: 12,",
+        "code: 11,",
+    ]
+    .iter()
+    .any(|text| said.contains(text))
 }
 
 /// Bytes of a child's stderr that are kept; the first error is what matters.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::Granted;
-use crate::outgoing::{OutgoingScope, Sending, Sent};
+use crate::outgoing::{DEPTH_HEADER, OutgoingScope, Sending, Sent};
 
 /// The hooks of one instance. Dropped before the instance's resources: see [`OutgoingScope`].
 pub(crate) struct Hooks {
@@ -46,13 +46,30 @@ impl Hooks {
     }
 }
 
+/// Whether guests may neither see nor set this field: wasmtime's default list and our own. Asked
+/// for every field of every request and answer; a look into wasmtime's list builds it anew.
+pub(super) fn is_forbidden(name: &http::HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "transfer-encoding"
+            | "upgrade"
+    ) || *name == DEPTH_HEADER
+}
+
 impl WasiHttpHooks for Hooks {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         self.granted.forbidden_headers.clone()
     }
 
     fn is_forbidden_header(&mut self, name: &http::HeaderName) -> bool {
-        (self.granted.forbidden_headers)(name)
+        is_forbidden(name)
     }
 
     fn send_request(
@@ -68,5 +85,22 @@ impl WasiHttpHooks for Hooks {
             .outgoing
             .get_or_insert_with(|| client.scope(self.depth));
         scope.send(request, options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
+
+    use super::*;
+
+    #[test]
+    fn what_wasmtime_forbids_is_forbidden() {
+        for name in &DEFAULT_FORBIDDEN_HEADERS {
+            assert!(is_forbidden(name), "{name}");
+        }
+        assert!(is_forbidden(&DEPTH_HEADER));
+        assert!(!is_forbidden(&http::header::CONTENT_TYPE));
+        assert!(!is_forbidden(&http::HeaderName::from_static("x-host")));
     }
 }

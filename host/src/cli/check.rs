@@ -123,11 +123,8 @@ fn json(
         .chain(warnings.iter().map(|warning| row("warning", warning)))
         .collect();
     let _ = writeln!(std::io::stdout(), "{}", serde_json::Value::from(rows));
-    if mistakes.is_empty() && !(strict && !warnings.is_empty()) {
-        Exit::Ok
-    } else {
-        Exit::Mistakes
-    }
+    let wrong = !mistakes.is_empty() || (strict && !warnings.is_empty());
+    if wrong { Exit::Mistakes } else { Exit::Ok }
 }
 
 /// Line and column, counted from 1, in characters.

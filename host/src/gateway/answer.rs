@@ -73,12 +73,12 @@ impl Entry {
         &mut self,
         service: &Arc<Service>,
         client: IpAddr,
-        host: &HeaderValue,
+        host: HeaderValue,
         headers: &HeaderMap,
     ) {
         self.service = Some(service.clone());
         self.client = client;
-        self.host = Some(host.clone());
+        self.host = Some(host);
         self.traceparent = headers.get(&TRACEPARENT).cloned();
     }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -65,8 +66,15 @@ struct Open {
     /// Set while the guest waits for the client.
     alarm: Option<Pin<Box<Sleep>>>,
     report: Arc<BodyReport>,
+    /// What was read before the guest was called: one piece of data, then perhaps trailers.
+    ahead: Option<Bytes>,
+    ahead_trailers: Option<HeaderMap>,
     over: bool,
 }
+
+/// Bytes of a body that are read before its request is admitted: see [`IncomingBody::gather`].
+/// Each open connection may hold this much.
+const GATHERED: u64 = 64 << 10;
 
 impl IncomingBody {
     /// A request without a body.
@@ -87,6 +95,8 @@ impl IncomingBody {
             pause,
             alarm: None,
             report: report.clone(),
+            ahead: None,
+            ahead_trailers: None,
             over: false,
         };
         (
@@ -96,9 +106,49 @@ impl IncomingBody {
             report,
         )
     }
+
+    /// Waits until a body of `declared` bytes is here, or its first [`GATHERED`] bytes are. A client
+    /// that sends slowly thus keeps its own connection waiting and nobody's place in a service.
+    /// A body of unknown length is not waited for: its client may be waiting for the answer.
+    ///
+    /// # Errors
+    /// What the client did wrong meanwhile.
+    pub(crate) async fn gather(&mut self, declared: Option<u64>) -> Result<(), BodyFault> {
+        let (Some(open), Some(declared)) = (&mut self.open, declared) else {
+            return Ok(());
+        };
+        let wanted = declared.min(GATHERED);
+        let mut gathered = BytesMut::new();
+        while open.report.read() < wanted {
+            match std::future::poll_fn(|cx| open.poll(cx)).await {
+                Some(Ok(frame)) => open.set_aside(frame, &mut gathered),
+                Some(Err(_)) => return Err(open.report.fault().unwrap_or(BodyFault::Broken)),
+                None => break,
+            }
+        }
+        if !gathered.is_empty() {
+            open.ahead = Some(gathered.freeze());
+        }
+        Ok(())
+    }
 }
 
 impl Open {
+    /// Keeps a frame for the guest. A single piece stays as it is; more are copied into one, as
+    /// each may be a byte that holds on to a whole read buffer.
+    fn set_aside(&mut self, frame: Frame<Bytes>, gathered: &mut BytesMut) {
+        match frame.into_data() {
+            Ok(data) if gathered.is_empty() && self.ahead.is_none() => self.ahead = Some(data),
+            Ok(data) => {
+                if let Some(first) = self.ahead.take() {
+                    gathered.extend_from_slice(&first);
+                }
+                gathered.extend_from_slice(&data);
+            }
+            Err(frame) => self.ahead_trailers = frame.into_trailers().ok(),
+        }
+    }
+
     fn end(&mut self, how: u8, error: HttpError) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         self.over = true;
         self.report.end.store(how, Ordering::Relaxed);
@@ -144,21 +194,29 @@ impl Body for IncomingBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        match &mut self.open {
-            Some(open) => open.poll(cx),
-            None => Poll::Ready(None),
+        let Some(open) = &mut self.open else {
+            return Poll::Ready(None);
+        };
+        if let Some(data) = open.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
+        if let Some(trailers) = open.ahead_trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        open.poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
         self.open
             .as_ref()
-            .is_none_or(|open| open.over || open.incoming.is_end_stream())
+            .is_none_or(|open| open.ahead.is_none() && (open.over || open.incoming.is_end_stream()))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.open
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), |open| open.incoming.size_hint())
+        match &self.open {
+            None => SizeHint::with_exact(0),
+            Some(open) if open.ahead.is_none() => open.incoming.size_hint(),
+            Some(_) => SizeHint::default(),
+        }
     }
 }

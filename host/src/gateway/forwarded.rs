@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, InvalidUri};
 use parking_lot::Mutex;
 use skep_core::manifest::Network;
 
@@ -14,7 +15,7 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Other headers that claim to name the client; guests must not read them from strangers.
-const CLAIMS: [HeaderName; 4] = [
+static CLAIMS: [HeaderName; 4] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-forwarded-server"),
@@ -27,8 +28,16 @@ pub(crate) struct Peer {
     secure: bool,
     trusted: bool,
     for_: HeaderValue,
-    /// The `forwarded` value of the host last asked for: clients seldom change it.
-    last: Mutex<Option<(HeaderValue, HeaderValue)>>,
+    /// The host last asked for: clients seldom change it.
+    last: Mutex<Option<Asked>>,
+}
+
+/// The host that a request asks for, and what follows from it.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) host: HeaderValue,
+    pub(crate) authority: Authority,
+    forwarded: HeaderValue,
 }
 
 impl Peer {
@@ -67,24 +76,27 @@ impl Peer {
     pub(crate) fn stamp(
         &self,
         headers: &mut HeaderMap,
-        host: &HeaderValue,
+        asked: &Asked,
         proxies: &[Network],
     ) -> IpAddr {
         if self.trusted {
-            return self.extend(headers, host, proxies);
+            return self.extend(headers, asked, proxies);
         }
-        for claim in &CLAIMS {
-            headers.remove(claim);
+        // Most requests have none: comparing names costs less than looking up each claim.
+        if headers.keys().any(|name| CLAIMS.contains(name)) {
+            for claim in &CLAIMS {
+                headers.remove(claim);
+            }
         }
-        headers.insert(FORWARDED, self.forwarded(host));
+        headers.insert(FORWARDED, asked.forwarded.clone());
         headers.insert(FOR, self.for_.clone());
-        headers.insert(HOST, host.clone());
+        headers.insert(HOST, asked.host.clone());
         headers.insert(PROTO, self.proto());
         self.address.ip()
     }
 
     /// The peer is a trusted proxy: what it says stays, and it is added to the list.
-    fn extend(&self, headers: &mut HeaderMap, host: &HeaderValue, proxies: &[Network]) -> IpAddr {
+    fn extend(&self, headers: &mut HeaderMap, asked: &Asked, proxies: &[Network]) -> IpAddr {
         let chain: Vec<IpAddr> = headers
             .get_all(&FOR)
             .iter()
@@ -102,8 +114,8 @@ impl Peer {
             .copied()
             .unwrap_or(self.address.ip());
         headers.append(FOR, self.for_.clone());
-        headers.append(FORWARDED, self.forwarded(host));
-        headers.entry(HOST).or_insert_with(|| host.clone());
+        headers.append(FORWARDED, asked.forwarded.clone());
+        headers.entry(HOST).or_insert_with(|| asked.host.clone());
         headers.entry(PROTO).or_insert_with(|| self.proto());
         client
     }
@@ -112,13 +124,18 @@ impl Peer {
         HeaderValue::from_static(if self.secure { "https" } else { "http" })
     }
 
-    fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
+    /// What follows from this host.
+    ///
+    /// # Errors
+    /// If it is no authority.
+    pub(crate) fn asked(&self, host: HeaderValue) -> Result<Asked, InvalidUri> {
         let mut last = self.last.lock();
-        if let Some((known, value)) = &*last
-            && known == host
+        if let Some(asked) = &*last
+            && asked.host == host
         {
-            return value.clone();
+            return Ok(asked.clone());
         }
+        let authority = Authority::try_from(host.as_bytes())?;
         let for_ = match self.address.ip() {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("\"[{ip}]\""),
@@ -126,9 +143,14 @@ impl Peer {
         let proto = if self.secure { "https" } else { "http" };
         // A host that came this far has no quote or backslash in it: see `gateway::authority`.
         let host_text = host.to_str().unwrap_or_default();
-        let value = ascii(&format!("for={for_};host=\"{host_text}\";proto={proto}"));
-        *last = Some((host.clone(), value.clone()));
-        value
+        let forwarded = ascii(&format!("for={for_};host=\"{host_text}\";proto={proto}"));
+        let asked = Asked {
+            host,
+            authority,
+            forwarded,
+        };
+        *last = Some(asked.clone());
+        Ok(asked)
     }
 }
 
@@ -158,7 +180,8 @@ mod tests {
         }
         let peer = Peer::new(peer.parse().unwrap(), false, &proxies);
         let host = HeaderValue::from_static("shop.example:8080");
-        let client = peer.stamp(&mut headers, &host, &proxies);
+        let asked = peer.asked(host).unwrap();
+        let client = peer.stamp(&mut headers, &asked, &proxies);
         (headers, client)
     }
 

@@ -1,7 +1,5 @@
 //! The id that ties a request's answer, its log lines and its guest's own logs together.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -27,14 +25,15 @@ impl RequestId {
     fn make() -> RequestId {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let random = fastrand::u128(..).to_be_bytes();
-        let mut text = Vec::with_capacity(32);
-        for byte in random {
-            text.push(HEX[usize::from(byte >> 4)]);
-            text.push(HEX[usize::from(byte & 15)]);
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(random) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
         }
-        // Hexadecimal digits are legal in a header value.
+        // Hexadecimal digits are legal in a header value. With an owner, text and count of the
+        // clones that follow are one allocation.
         RequestId(
-            HeaderValue::from_maybe_shared(Bytes::from(text))
+            HeaderValue::from_maybe_shared(Bytes::from_owner(text))
                 .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         )
     }
@@ -48,8 +47,9 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
-    pub(crate) fn shared(&self) -> Arc<str> {
-        Arc::from(self.as_str())
+    /// The id of what the host itself asks.
+    pub(crate) fn named(name: &'static str) -> RequestId {
+        RequestId(HeaderValue::from_static(name))
     }
 }
 

@@ -15,9 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use wasmtime::Store;
+use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 use super::meter::Meter;
@@ -36,7 +38,15 @@ impl Live {
     /// Makes an instance. Guest code (start functions, initialisers) may run, charged to `meter`
     /// if the caller polls inside [`Meter::charge`].
     pub(crate) async fn make(code: &Code, number: u64, meter: Arc<Meter>) -> Result<Live, Failure> {
-        let mut store = code.mould.store(number, meter.clone());
+        let store = code.mould.store(number, meter.clone());
+        Live::on(store, code, meter).await
+    }
+
+    async fn on(
+        mut store: Store<GuestState>,
+        code: &Code,
+        meter: Arc<Meter>,
+    ) -> Result<Live, Failure> {
         let made = code.pre.instantiate_async(&mut store).await;
         let proxy = made.map_err(Failure::of_instantiation)?;
         Ok(Live {
@@ -99,20 +109,28 @@ pub(crate) enum Progress {
 }
 
 impl Exchange {
-    /// Prepares a call on `idle`, or on a new instance; nothing runs before it is polled.
+    /// Prepares a call on `idle`, or on a new instance; no guest runs before it is polled.
     pub(crate) fn new<B>(code: Arc<Code>, idle: Option<Live>, request: Request<B>) -> Exchange
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
         let slot = Slot::default();
-        let (meter, instance) = match &idle {
-            Some(live) => (live.meter.clone(), live.instance()),
-            None => (Meter::new(code.mould.limits.cpu), code.mould.number()),
+        let mut start = match idle {
+            Some(live) => Start::Again(live),
+            None => {
+                let meter = Meter::new(code.mould.limits.cpu);
+                let store = code.mould.store(code.mould.number(), meter.clone());
+                Start::New { code, store, meter }
+            }
         };
+        // Given to the store here and not by the future: a request is half a KiB, and would be
+        // copied with every step that leads to the guest.
+        let given = Given::to(start.store(), request, &slot);
+        let instance = start.store().data().instance();
+        let meter = start.meter().clone();
         meter.reset();
-        let call = run(code, idle, instance, meter.clone(), request, slot.clone());
         Exchange {
-            call: Some(Box::pin(call)),
+            call: Some(Box::pin(run(start, given))),
             slot,
             meter,
             instance,
@@ -186,30 +204,80 @@ impl Exchange {
     }
 }
 
-async fn run<B>(
-    code: Arc<Code>,
-    idle: Option<Live>,
-    number: u64,
-    meter: Arc<Meter>,
-    request: Request<B>,
-    slot: Slot,
-) -> Ended
-where
-    B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
-{
-    let mut live = match idle {
-        Some(live) => live,
-        None => match Live::make(&code, number, meter).await {
+/// Where a call begins.
+enum Start {
+    /// On an instance that has served before.
+    Again(Live),
+    /// On a store that has no instance yet.
+    New {
+        code: Arc<Code>,
+        store: Store<GuestState>,
+        meter: Arc<Meter>,
+    },
+}
+
+impl Start {
+    fn store(&mut self) -> &mut Store<GuestState> {
+        match self {
+            Start::Again(live) => &mut live.store,
+            Start::New { store, .. } => store,
+        }
+    }
+
+    fn meter(&self) -> &Arc<Meter> {
+        match self {
+            Start::Again(live) => &live.meter,
+            Start::New { meter, .. } => meter,
+        }
+    }
+}
+
+/// A request in its store's table, and where its answer goes.
+struct Given {
+    request: Resource<HostIncomingRequest>,
+    out: Resource<HostResponseOutparam>,
+}
+
+impl Given {
+    fn to<B>(
+        store: &mut Store<GuestState>,
+        request: Request<B>,
+        slot: &Slot,
+    ) -> wasmtime::Result<Given>
+    where
+        B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
+    {
+        store.data_mut().hooks().set_depth(request.depth);
+        let mut http = store.data_mut().http();
+        let request = http.new_incoming_request(request.scheme, request.request)?;
+        let slot = slot.clone();
+        let out = http.new_response_outparam_from_callback(move |answer| {
+            *slot.lock() = Some(answer);
+        })?;
+        Ok(Given { request, out })
+    }
+}
+
+async fn run(start: Start, given: wasmtime::Result<Given>) -> Ended {
+    let failed = |failure| Ended {
+        live: None,
+        result: Err(failure),
+    };
+    let given = match given {
+        Ok(given) => given,
+        Err(error) => return failed(Failure::of_call(error)),
+    };
+    let mut live = match start {
+        Start::Again(live) => live,
+        Start::New { code, store, meter } => match Live::on(store, &code, meter).await {
             Ok(live) => live,
-            Err(failure) => {
-                return Ended {
-                    live: None,
-                    result: Err(failure),
-                };
-            }
+            Err(failure) => return failed(failure),
         },
     };
-    match handle(&mut live, request, slot).await {
+    live.store.set_epoch_deadline(1);
+    let handler = live.proxy.wasi_http_incoming_handler();
+    let called = handler.call_handle(&mut live.store, given.request, given.out);
+    match called.await {
         Ok(()) => {
             live.served += 1;
             live.store.data_mut().hooks().release();
@@ -218,29 +286,8 @@ where
                 result: Ok(()),
             }
         }
-        Err(error) => Ended {
-            live: None,
-            result: Err(Failure::of_call(error)),
-        },
+        Err(error) => failed(Failure::of_call(error)),
     }
-}
-
-async fn handle<B>(live: &mut Live, request: Request<B>, slot: Slot) -> wasmtime::Result<()>
-where
-    B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
-{
-    let store = &mut live.store;
-    store.set_epoch_deadline(1);
-    store.data_mut().hooks().set_depth(request.depth);
-    let mut http = store.data_mut().http();
-    let request = http.new_incoming_request(request.scheme, request.request)?;
-    let out = http.new_response_outparam_from_callback(move |answer| {
-        *slot.lock() = Some(answer);
-    })?;
-    live.proxy
-        .wasi_http_incoming_handler()
-        .call_handle(store, request, out)
-        .await
 }
 
 /// The body of a response that its guest may still be writing.

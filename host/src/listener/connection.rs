@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -82,6 +82,10 @@ async fn converse<S>(
     let mut cut = pin!(async move {
         let _ = cut.wait_for(|stopping| *stopping >= Stopping::Cut).await;
     });
+    // The three below are ready once in a connection's life. As long as the task is the one that
+    // they know and nothing has happened, they need not be asked with every request.
+    let signal = shared.stopping.clone();
+    let mut known: Option<Waker> = None;
     let mut draining = false;
     let mut watch = Watch::new(&shared.limits);
     std::future::poll_fn(|cx| {
@@ -90,6 +94,10 @@ async fn converse<S>(
                 tell_end(&*error, address);
             }
             return Poll::Ready(());
+        }
+        let known = known_task(&mut known, cx);
+        if known && !signal.has_changed().unwrap_or(true) {
+            return watch.poll(&traffic, cx, known);
         }
         if !draining && stopped.as_mut().poll(cx).is_ready() {
             draining = true;
@@ -100,7 +108,7 @@ async fn converse<S>(
         if draining && cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        watch.poll(&traffic, cx)
+        watch.poll(&traffic, cx, known)
     })
     .await;
     // Still there: hyper did not close it, so it was the watch or the host's stop.
@@ -112,6 +120,17 @@ async fn converse<S>(
         tracing::info!(client = %address, status = 408, "the request's head did not arrive in time");
         let _ = tokio::time::timeout(LAST_WORD, refuse_late_head(stream)).await;
     }
+}
+
+/// Whether this is the task that was here last; from now on it is.
+fn known_task(known: &mut Option<Waker>, cx: &Context<'_>) -> bool {
+    let same = known
+        .as_ref()
+        .is_some_and(|waker| waker.will_wake(cx.waker()));
+    if !same {
+        *known = Some(cx.waker().clone());
+    }
+    same
 }
 
 /// A head that is no head never reaches the gateway: hyper has answered it with 400 or 431.
@@ -139,6 +158,8 @@ async fn refuse_late_head<S: AsyncWrite + Unpin>(mut stream: S) -> std::io::Resu
 struct Watch<'a> {
     limits: &'a ConnectionLimits,
     sleep: Pin<Box<Sleep>>,
+    /// When it rings at the latest, on the coarse clock.
+    rings_ms: u64,
 }
 
 impl<'a> Watch<'a> {
@@ -147,25 +168,37 @@ impl<'a> Watch<'a> {
         Watch {
             limits,
             sleep: Box::pin(tokio::time::sleep(first)),
+            rings_ms: u64::MAX,
         }
     }
 
-    /// Ready when it is time to close. The timer is touched only when it would ring too late, or
-    /// has rung: not once per request.
-    fn poll(&mut self, traffic: &Traffic, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it is time to close. The timer is touched only when it would ring too late, has
+    /// rung, or would wake another task (unless `known`): not once per request.
+    fn poll(&mut self, traffic: &Traffic, cx: &mut Context<'_>, known: bool) -> Poll<()> {
         loop {
             let left = self.left(traffic);
             if left.is_zero() {
                 return Poll::Ready(());
             }
+            let due_ms = traffic.now_ms().saturating_add(milliseconds(left));
+            if known && self.rings_ms <= due_ms && !self.sleep.is_elapsed() {
+                return Poll::Pending;
+            }
             let due = Instant::now() + left;
             if self.sleep.deadline() > due {
                 self.sleep.as_mut().reset(due);
             }
+            let rings_in = self
+                .sleep
+                .deadline()
+                .saturating_duration_since(Instant::now());
+            self.rings_ms = traffic.now_ms().saturating_add(milliseconds(rings_in));
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             self.sleep.as_mut().reset(due.max(Instant::now() + GRAIN));
+            // It has forgotten whom to wake: it must be polled again, whatever the hurry.
+            self.rings_ms = u64::MAX;
         }
     }
 
@@ -182,6 +215,10 @@ impl<'a> Watch<'a> {
         let waited = Duration::from_millis(traffic.now_ms().saturating_sub(since));
         limit.saturating_sub(waited)
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Looking more often than this would find nothing new.

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use wasmtime_wasi_http::Error as HttpError;
 
 use super::{Call, Revision, Service};
+use crate::gateway::RequestId;
 use crate::instance::Failure;
 use crate::instance::once::{BodyEvent, OnceBody};
 use crate::instance::shared::{SharedBody, SharedBodyError};
@@ -23,7 +24,7 @@ use crate::task;
 pub(crate) struct Ticket {
     service: Arc<Service>,
     revision: Arc<Revision>,
-    request_id: Arc<str>,
+    request_id: RequestId,
     /// The longest wait for the next piece of the answer.
     patience: Duration,
     _place: OwnedSemaphorePermit,
@@ -51,13 +52,13 @@ impl Ticket {
         &self.revision
     }
 
-    pub(crate) fn request_id(&self) -> &Arc<str> {
+    pub(crate) fn request_id(&self) -> &RequestId {
         &self.request_id
     }
 
     fn crashed(&self, failure: &Arc<Failure>, instance: u64) {
         if failure.is_crash() {
-            let request_id = Some(self.request_id.to_string());
+            let request_id = Some(self.request_id.as_str().to_owned());
             self.service.crashed(
                 self.revision.number(),
                 instance,
@@ -130,7 +131,8 @@ pub(crate) struct AnswerBody {
     source: Source,
     /// `None` if the guest is done and its place given back.
     ticket: Option<Box<Ticket>>,
-    alarm: Alarm,
+    /// Set once the guest is first waited for.
+    alarm: Option<Alarm>,
     /// Runs while the guest is waited for; the time a client takes to read is not the guest's.
     waiting: bool,
     sent: u64,
@@ -187,12 +189,9 @@ impl AnswerBody {
     }
 
     fn new(source: Source, ticket: Option<Box<Ticket>>, declared: Option<u64>) -> AnswerBody {
-        let patience = ticket
-            .as_ref()
-            .map_or(Duration::ZERO, |ticket| ticket.patience);
         AnswerBody {
             source,
-            alarm: Alarm::new(Instant::now() + patience),
+            alarm: None,
             ticket,
             waiting: false,
             sent: 0,
@@ -322,9 +321,12 @@ impl AnswerBody {
                 .ticket
                 .as_ref()
                 .map_or(Duration::ZERO, |ticket| ticket.patience);
-            self.alarm.set(Instant::now() + patience);
+            let at = Instant::now() + patience;
+            self.alarm.get_or_insert_with(|| Alarm::new(at)).set(at);
         }
-        ready!(self.alarm.poll(cx));
+        if let Some(alarm) = &mut self.alarm {
+            ready!(alarm.poll(cx));
+        }
         if let Source::Shared(body) = &self.source {
             body.abandon();
         }
@@ -374,7 +376,7 @@ impl AnswerBody {
                 Err(_) => tracing::warn!(
                     service = %ticket.service.name(),
                     revision = ticket.revision.number(),
-                    request = %ticket.request_id,
+                    request = ticket.request_id.as_str(),
                     "the guest was still running when its deadline passed after the response; \
                      its instance has been dropped"
                 ),
