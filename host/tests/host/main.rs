@@ -3,8 +3,9 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test may fail, and its tasks end with its runtime"
+    reason = "a test may fail and then shows the log, and its tasks end with its runtime"
 )]
 
 mod fixture;
@@ -17,6 +18,7 @@ mod headers;
 mod instances;
 mod life;
 mod limits;
+mod mistakes;
 mod routing;
 mod serving;
 mod statuses;
