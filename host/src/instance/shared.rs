@@ -233,6 +233,8 @@ impl Actor {
     /// if they had come to their end, and whoever reads them must be able to tell.
     fn ended_by(&self, failure: Failure) -> SharedFailure {
         let failure = Arc::new(failure);
+        // Before its requests learn of the end: the next one must not be given to it.
+        self.retired.store(true, Ordering::Release);
         *self.crash.lock() = Some(failure.clone());
         failure
     }
