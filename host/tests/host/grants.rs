@@ -262,7 +262,7 @@ async fn a_grant_for_any_host_does_not_open_private_addresses() {
 }
 
 #[tokio::test]
-async fn services_reach_each_other_through_routes_and_no_further_than_the_depth_limit() {
+async fn services_reach_each_other_through_routes() {
     // The port is not known before the host runs, so a second host stands between.
     let peer = Host::probe().await;
     let url = format!("http://{}", peer.address());

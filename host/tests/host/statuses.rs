@@ -515,11 +515,8 @@ async fn a_trap_after_the_head_breaks_the_body_off_and_is_logged() {
 
 #[tokio::test]
 async fn senders_who_dawdle_take_nobodys_place() {
-    let host = service("probe")
-        .everywhere()
-        .limits("concurrency = 1, queue = 0")
-        .start()
-        .await;
+    let alone = service("probe").limits("concurrency = 1, queue = 0");
+    let host = Host::with(alone.everywhere()).start().await;
     let mut dawdlers = Vec::new();
     for _ in 0..8 {
         let mut wire = Wire::to(&host).await;
