@@ -1,6 +1,6 @@
-//! Goes wrong before its first request, while it is instantiated: the environment's `BAD_START`
-//! is `trap` (default), `panic`, `spin`, `sleep` (a minute in the host), `grow` (256 MiB) or
-//! `none`, which serves.
+//! Goes wrong in its constructors, which wit-bindgen runs at the first call of an export: the
+//! environment's `BAD_START` is `trap` (default), `panic`, `spin`, `sleep` (a minute in the host),
+//! `grow` (256 MiB) or `none`, which serves.
 use answer::text;
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 
