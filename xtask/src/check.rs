@@ -118,9 +118,9 @@ fn all_tests() -> Result {
 fn runner(what: &str, selection: &[&str]) -> Result {
     let mut command = cargo();
     if installed("cargo-nextest") {
-        command.args(["nextest", "run", "--release"]);
+        command.args(["nextest", "run", "--release", "--no-fail-fast"]);
     } else {
-        command.args(["test", "--release"]);
+        command.args(["test", "--release", "--no-fail-fast"]);
     }
     run(what, command.args(selection))
 }
