@@ -432,7 +432,7 @@ async fn a_guest_that_fails_is_502_and_the_log_says_how() {
     let host = Host::with(
         service("probe")
             .everywhere()
-            .limits("cpu = \"50ms\"")
+            .limits("cpu = \"1s\", deadline = \"30s\"")
             .restart("max = 1000, within = \"1s\""),
     )
     .start()
