@@ -405,7 +405,11 @@ impl Pending {
                 ))
             }
             Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(actor.0.failure().await),
+            Err(_) => {
+                // Its store is being dropped: nobody else must be sent there.
+                actor.0.retired.store(true, Ordering::Release);
+                Err(actor.0.failure().await)
+            }
         }
     }
 
@@ -428,12 +432,13 @@ impl Drop for Pending {
 impl Actor {
     /// Why it ended. The task that owns it writes this right after its channels have closed.
     async fn failure(&self) -> SharedFailure {
-        const TRIES: u32 = 100;
+        const TRIES: u32 = 500;
+        const PAUSE: Duration = Duration::from_millis(1);
         for _ in 0..TRIES {
             if let Some(failure) = self.crash.lock().clone() {
                 return failure;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PAUSE).await;
         }
         Arc::new(Failure::NoResponse)
     }
