@@ -31,7 +31,9 @@ pub(crate) fn demo(args: &[String]) -> Result {
     };
     let shop = root().join("examples/shop");
     guests::build_example(&toolchain::prepare()?, &shop)?;
-    let host = ["build", "--release", "--package", "skep"];
+    // Of the whole workspace, so that features are the same as for the tests and nothing is
+    // compiled twice.
+    let host = ["build", "--release", "--workspace", "--bin", "skep"];
     run(
         "building the host (several minutes the first time)",
         cargo().args(host),
