@@ -22,6 +22,7 @@ use crate::gateway::{self, Gateway};
 use crate::instance::memory::HostMemory;
 use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
 use crate::log::Sink;
+use crate::scheduler::{self, Scheduler};
 use crate::service::{INCIDENTS_WAITING, Revision, Service};
 use crate::supervisor::{Charge, Order, Supervisor};
 use crate::task;
@@ -130,6 +131,7 @@ fn machinery(
         sink: sink.clone(),
         clock: ticker.clock(),
         memory: HostMemory::new(guest_memory(&application.manifest)),
+        scheduler: Scheduler::new(),
     };
     Ok((machinery, ticker))
 }
@@ -142,6 +144,23 @@ fn pooled(application: &Application, kind: Kind) -> Result<wasmtime::Engine, Sta
         tracing::warn!("{warning}");
     }
     Ok(started.engine)
+}
+
+/// Threads for guests that compute for long: as many as serve.
+fn compute_threads(
+    application: &Application,
+    scheduler: &Arc<Scheduler>,
+) -> Result<scheduler::Threads, StartError> {
+    let written = &application.manifest.host.threads;
+    let count = match written {
+        Some(threads) => threads.value as usize,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    scheduler::Threads::start(scheduler, count, &runtime).map_err(|source| StartError::System {
+        what: "threads to compute on",
+        source,
+    })
 }
 
 /// What all guests may hold together where the manifest does not say: half of the machine's memory
@@ -192,6 +211,8 @@ pub struct Host {
     connections: Arc<dyn Fn() -> usize + Send + Sync>,
     drain_timeout: Duration,
     origin: Instant,
+    /// Before the ticker, whose ticks end what they are at.
+    _computing: scheduler::Threads,
     _ticker: Ticker,
 }
 
@@ -228,6 +249,7 @@ impl Host {
 
         let engine = |kind| pooled(&application, kind);
         let (machinery, ticker) = machinery(&application, engine, &options.cache, &sink)?;
+        let computing = compute_threads(&application, &machinery.scheduler)?;
         let handles = Handles::new(&application);
         let (built, handles, application) = tokio::task::spawn_blocking(move || {
             let built = deploy::build(&application, &machinery, |service| {
@@ -278,6 +300,7 @@ impl Host {
             connections,
             drain_timeout: manifest.http.drain_timeout,
             origin,
+            _computing: computing,
             _ticker: ticker,
         })
     }

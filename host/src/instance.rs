@@ -23,6 +23,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use self::memory::{InstanceMemory, ServiceMemory};
 use self::meter::{Meter, Verdict};
 use crate::capability::{Granted, Hooks};
+use crate::scheduler::{Panicked, Share};
 
 /// The limits that each instance of a revision is held to.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Mould {
     pub(crate) granted: Arc<Granted>,
     pub(crate) limits: InstanceLimits,
     pub(crate) memory: Arc<ServiceMemory>,
+    /// Its service in the queue of those that compute.
+    pub(crate) share: Arc<Share>,
     /// Numbers instances within the revision, for logs.
     pub(crate) instances: AtomicU64,
 }
@@ -193,6 +196,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What a panic of host code comes to.
+    pub(crate) fn of_panic(Panicked(message): Panicked) -> Failure {
+        Failure::HostPanic { message }
+    }
+
     /// Sorts a call's error.
     pub(crate) fn of_call(error: wasmtime::Error) -> Failure {
         if error.is::<CpuLimitReached>() {
@@ -239,13 +247,4 @@ impl Failure {
             _ => None,
         }
     }
-}
-
-/// The message of a caught panic.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }

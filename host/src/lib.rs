@@ -28,6 +28,7 @@ pub mod outgoing;
 
 pub mod cli;
 pub mod engine;
+pub mod scheduler;
 
 pub mod log;
 pub mod task;

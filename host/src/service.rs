@@ -282,6 +282,7 @@ impl Service {
         let request = call.request.map(http_body_util::BodyExt::boxed_unsync);
         let pending = group.send(request, call.depth);
         record.instance = pending.instance();
+        let meter = pending.meter();
         match pending.response(deadline).await {
             Ok((parts, body)) => {
                 record.instance = body.instance();
@@ -290,7 +291,10 @@ impl Service {
                 Ok(http::Response::from_parts(parts, body))
             }
             // Crashes are reported once, by the instance's own task.
-            Err(failure) => Err(Refused::Failed(failure)),
+            Err(failure) => {
+                record.cpu = meter.map_or(Duration::ZERO, |meter| meter.used());
+                Err(Refused::Failed(failure))
+            }
         }
     }
 

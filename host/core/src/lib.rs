@@ -6,6 +6,7 @@
 //! - [`manifest`]: the text of `skep.toml` → a checked [`manifest::Manifest`], or all its mistakes
 //! - [`name`], [`size`], [`duration`], [`spanned`]: the small nouns that a manifest is made of
 //! - [`limits`], [`instances`], [`restart`], [`health`], [`grant`]: what a service may use and how it lives
+//! - [`cpu`], [`fair`]: how CPU time is divided
 //! - [`route`]: host + path + method → service
 //! - [`lifecycle`]: the state machine of one service
 //! - [`status`]: the rows that listings show
@@ -20,12 +21,14 @@ pub mod name;
 pub mod size;
 pub mod spanned;
 
+pub mod cpu;
 pub mod grant;
 pub mod health;
 pub mod instances;
 pub mod limits;
 pub mod restart;
 
+pub mod fair;
 pub mod route;
 
 pub mod lifecycle;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cpu::CpuShare;
 use crate::size::ByteSize;
 
 /// Bytes of linear memory of one instance. Most services need a few; interpreters need more.
@@ -91,6 +92,10 @@ pub struct ServiceLimits {
     pub table_elements: u32,
     /// CPU time of one call; waiting is not charged.
     pub cpu: Duration,
+    /// CPU time of all calls together; `None`: what the machine has.
+    pub cpu_share: Option<CpuShare>,
+    /// Beside other services whose calls compute for long.
+    pub cpu_weight: u32,
     /// Wall-clock time of one call.
     pub deadline: Duration,
     /// Calls at the same time.
@@ -118,6 +123,8 @@ impl Default for ServiceLimits {
             memory_total: MEMORY.saturating_mul(crate::instances::MAX as u64),
             table_elements: TABLE_ELEMENTS,
             cpu: CPU,
+            cpu_share: None,
+            cpu_weight: crate::cpu::WEIGHT,
             deadline: DEADLINE,
             concurrency: CONCURRENCY,
             queue: QUEUE,

@@ -20,6 +20,7 @@ use crate::instance::pool::{Pool, Reuse};
 use crate::instance::shared::{Group, Sharing};
 use crate::instance::{GuestState, InstanceLimits, Mould, once, worker};
 use crate::log::Sink;
+use crate::scheduler::{Scheduler, Share};
 use crate::service::{Admission, Handler, RequestLimits, Revision, Service as Handle};
 
 /// Live instances of all services together, unless the manifest says otherwise: each may hold
@@ -104,6 +105,8 @@ pub struct Machinery {
     pub clock: CoarseClock,
     /// What all guests may hold together.
     pub memory: Arc<HostMemory>,
+    /// Who computes when.
+    pub scheduler: Arc<Scheduler>,
 }
 
 /// One service, compiled, linked and closed.
@@ -205,7 +208,10 @@ fn revision(
         service.limits.memory_total.as_u64(),
         machinery.memory.clone(),
     );
-    let mould = mould(service, works, granted, memory.clone());
+    let share = machinery
+        .scheduler
+        .share(service.limits.cpu_weight, service.limits.cpu_share);
+    let mould = mould(service, works, granted, memory.clone(), share);
     let handler = handler(service, part, pre, mould, handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
     let limits = &service.limits;
@@ -245,6 +251,7 @@ fn mould(
     works: &Works,
     granted: Arc<Granted>,
     memory: Arc<ServiceMemory>,
+    share: Arc<Share>,
 ) -> Mould {
     let limits = &service.limits;
     Mould {
@@ -259,6 +266,7 @@ fn mould(
             headers: limits.headers.as_usize(),
         },
         memory,
+        share,
         instances: AtomicU64::new(0),
     }
 }

@@ -1,13 +1,13 @@
 //! Charges a guest for the CPU time it uses, and only for that: waiting is free.
 //!
-//! A call's future is polled by its connection's task. Between the start and the end of a poll the
-//! guest (or a host function on its behalf) runs on this thread. A short poll is charged by the
+//! Between the start and the end of a poll of a call's future, the guest (or a host function on its
+//! behalf) runs on this thread. A short poll is charged by the
 //! monotonic clock, which costs 20 ns; once a call has used more than [`EXACT_ABOVE`] its polls are
 //! charged by the thread's CPU clock, which costs 170 ns and leaves out the time that the operating
 //! system gave to somebody else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Use above which a call is charged exactly.
@@ -29,6 +29,18 @@ pub struct Meter {
     poll_began_ns: AtomicU64,
     /// The thread's CPU clock at that time. 0: not read.
     poll_cpu_ns: AtomicU64,
+    /// The guest was made to yield since somebody asked last.
+    yielded: AtomicBool,
+}
+
+/// On what kind of thread a poll happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polling {
+    /// On a serving thread: what is short is charged by the monotonic clock.
+    First,
+    /// On a thread of low priority, from which the system takes the processor at any time: always
+    /// charged exactly.
+    Second,
 }
 
 /// What the epoch callback does next.
@@ -51,6 +63,7 @@ impl Meter {
             used_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
             poll_cpu_ns: AtomicU64::new(0),
+            yielded: AtomicBool::new(false),
         })
     }
 
@@ -65,12 +78,13 @@ impl Meter {
     }
 
     /// Runs one poll of the guest and charges it.
-    pub fn charge<T>(&self, poll: impl FnOnce() -> T) -> T {
+    pub fn charge<T>(&self, polling: Polling, poll: impl FnOnce() -> T) -> T {
         let began = self.now_ns();
         self.poll_began_ns.store(began, Ordering::Relaxed);
-        let exact = self.used_ns.load(Ordering::Relaxed) > nanoseconds(EXACT_ABOVE);
-        self.poll_cpu_ns
-            .store(if exact { thread_cpu_ns() } else { 0 }, Ordering::Relaxed);
+        let exact = polling == Polling::Second
+            || self.used_ns.load(Ordering::Relaxed) > nanoseconds(EXACT_ABOVE);
+        let cpu = if exact { nanoseconds(thread_cpu()) } else { 0 };
+        self.poll_cpu_ns.store(cpu, Ordering::Relaxed);
         let output = poll();
         self.used_ns
             .fetch_add(self.poll_so_far(), Ordering::Relaxed);
@@ -85,16 +99,22 @@ impl Meter {
             return Verdict::Stop;
         }
         if poll >= nanoseconds(crate::engine::EPOCH_TICK) / 2 {
+            self.yielded.store(true, Ordering::Relaxed);
             Verdict::Yield
         } else {
             Verdict::Continue
         }
     }
 
+    /// Whether the guest was made to yield since this was asked last.
+    pub fn take_yielded(&self) -> bool {
+        self.yielded.load(Ordering::Relaxed) && self.yielded.swap(false, Ordering::Relaxed)
+    }
+
     fn poll_so_far(&self) -> u64 {
         let cpu_began = self.poll_cpu_ns.load(Ordering::Relaxed);
         if cpu_began != 0 {
-            return thread_cpu_ns().saturating_sub(cpu_began);
+            return nanoseconds(thread_cpu()).saturating_sub(cpu_began);
         }
         match self.poll_began_ns.load(Ordering::Relaxed) {
             0 => 0,
@@ -112,8 +132,8 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// This thread's CPU time in nanoseconds since it began.
-fn thread_cpu_ns() -> u64 {
+/// This thread's CPU time since it began.
+pub(crate) fn thread_cpu() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -121,9 +141,7 @@ fn thread_cpu_ns() -> u64 {
     // SAFETY: `time` is a valid timespec that outlives the call, which writes to it and keeps nothing.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     // Linux counts thread CPU time from zero upwards: neither part is negative.
-    (time.tv_sec as u64)
-        .saturating_mul(1_000_000_000)
-        .saturating_add(time.tv_nsec as u64)
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 #[cfg(test)]
@@ -131,8 +149,8 @@ mod tests {
     use super::*;
 
     fn compute(for_: Duration) {
-        let began = thread_cpu_ns();
-        while thread_cpu_ns() - began < nanoseconds(for_) {
+        let began = thread_cpu();
+        while thread_cpu() - began < for_ {
             std::hint::spin_loop();
         }
     }
@@ -140,9 +158,9 @@ mod tests {
     #[test]
     fn computing_is_charged_and_waiting_between_polls_is_not() {
         let meter = Meter::new(Duration::from_secs(1));
-        meter.charge(|| compute(Duration::from_millis(2)));
+        meter.charge(Polling::First, || compute(Duration::from_millis(2)));
         std::thread::sleep(Duration::from_millis(30));
-        meter.charge(|| compute(Duration::from_millis(2)));
+        meter.charge(Polling::First, || compute(Duration::from_millis(2)));
         let used = meter.used();
         assert!(used >= Duration::from_millis(3), "{used:?}");
         assert!(used < Duration::from_millis(30), "{used:?}");
@@ -151,10 +169,24 @@ mod tests {
     #[test]
     fn a_long_call_is_not_charged_for_sleeping_inside_a_poll() {
         let meter = Meter::new(Duration::from_secs(1));
-        meter.charge(|| compute(Duration::from_millis(3)));
+        meter.charge(Polling::First, || compute(Duration::from_millis(3)));
         let before = meter.used();
-        meter.charge(|| std::thread::sleep(Duration::from_millis(50)));
+        meter.charge(Polling::First, || {
+            std::thread::sleep(Duration::from_millis(50))
+        });
         assert!(meter.used() - before < Duration::from_millis(25));
+    }
+
+    #[test]
+    fn who_was_made_to_yield_says_so_once() {
+        let meter = Meter::new(Duration::from_secs(1));
+        assert!(!meter.take_yielded());
+        meter.charge(Polling::Second, || {
+            compute(Duration::from_millis(1));
+            meter.tick()
+        });
+        assert!(meter.take_yielded());
+        assert!(!meter.take_yielded());
     }
 
     #[test]
@@ -162,7 +194,7 @@ mod tests {
         let meter = Meter::new(Duration::from_millis(4));
         let verdicts: Vec<_> = (0..8)
             .map(|_| {
-                meter.charge(|| {
+                meter.charge(Polling::First, || {
                     compute(Duration::from_millis(1));
                     meter.tick()
                 })
@@ -175,6 +207,9 @@ mod tests {
     #[test]
     fn a_tick_right_after_a_wait_neither_yields_nor_stops() {
         let meter = Meter::new(Duration::from_millis(4));
-        assert_eq!(meter.charge(|| meter.tick()), Verdict::Continue);
+        assert_eq!(
+            meter.charge(Polling::First, || meter.tick()),
+            Verdict::Continue
+        );
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! The guest's call is a future that the connection's own task polls: first until the response's
 //! head is there, then whenever the client is ready for more of its body. So nothing is spawned, no
-//! channel crosses threads, and a slow client slows down only the guest that answers it.
+//! channel crosses threads, and a slow client slows down only the guest that answers it. A guest
+//! that computes for long goes on elsewhere: see `scheduler`.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +23,8 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 use super::meter::Meter;
-use super::{Failure, GuestState, Mould, panic_message};
+use super::{Failure, GuestState, Mould};
+use crate::scheduler::Computation;
 
 /// An instance between two requests.
 pub(crate) struct Live {
@@ -35,11 +36,20 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Makes an instance. Guest code (start functions, initialisers) may run, charged to `meter`
-    /// if the caller polls inside [`Meter::charge`].
-    pub(crate) async fn make(code: &Code, number: u64, meter: Arc<Meter>) -> Result<Live, Failure> {
-        let store = code.mould.store(number, meter.clone());
-        Live::on(store, code, meter).await
+    /// Makes an instance that no request waits for. Guest code (start functions, initialisers) may
+    /// run.
+    pub(crate) async fn make(code: Arc<Code>) -> Result<Live, Failure> {
+        let meter = Meter::new(code.mould.limits.cpu);
+        let share = code.mould.share.clone();
+        let making = {
+            let meter = meter.clone();
+            async move {
+                let store = code.mould.store(code.mould.number(), meter.clone());
+                Live::on(store, &code, meter).await
+            }
+        };
+        let made = Computation::background(&share, &meter, making).await;
+        made.unwrap_or_else(|panicked| Err(Failure::of_panic(panicked)))
     }
 
     async fn on(
@@ -79,9 +89,14 @@ pub(crate) struct Request<B> {
 
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
-/// Where the guest leaves its response. The task that polls the guest looks here after each poll,
-/// so no waking is needed.
-type Slot = Arc<parking_lot::Mutex<Option<Answer>>>;
+/// What a call leaves for whoever waits for its response, who looks here after each poll of it and is
+/// woken after each slice of it.
+#[derive(Default)]
+struct Slot {
+    answer: parking_lot::Mutex<Option<Answer>>,
+    /// Set before the store of a failed call is dropped: its body then ends as if it were whole.
+    failing: AtomicBool,
+}
 
 struct Ended {
     /// The instance, if it may serve again.
@@ -89,13 +104,11 @@ struct Ended {
     result: Result<(), Failure>,
 }
 
-type Call = Pin<Box<dyn Future<Output = Ended> + Send>>;
-
 /// One request in progress on one instance.
 pub(crate) struct Exchange {
     /// `None` once the call has ended.
-    call: Option<Call>,
-    slot: Slot,
+    call: Option<Computation<Ended>>,
+    slot: Arc<Slot>,
     meter: Arc<Meter>,
     instance: u64,
 }
@@ -114,7 +127,8 @@ impl Exchange {
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
-        let slot = Slot::default();
+        let slot = Arc::<Slot>::default();
+        let share = code.mould.share.clone();
         let mut start = match idle {
             Some(live) => Start::Again(live),
             None => {
@@ -130,7 +144,11 @@ impl Exchange {
         let meter = start.meter().clone();
         meter.reset();
         Exchange {
-            call: Some(Box::pin(run(start, given))),
+            call: Some(Computation::call(
+                &share,
+                &meter,
+                run(start, given, slot.clone()),
+            )),
             slot,
             meter,
             instance,
@@ -150,7 +168,7 @@ impl Exchange {
     /// Polls the guest until its response has a head or there will be none.
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<(Progress, Option<Live>)> {
         let ended = self.poll_call(cx);
-        let answer = self.slot.lock().take();
+        let answer = self.slot.answer.lock().take();
         match (answer, ended) {
             (Some(Ok(response)), Poll::Pending) => Poll::Ready((Progress::Head(response), None)),
             (Some(Ok(response)), Poll::Ready(ended)) => match ended.result {
@@ -179,28 +197,29 @@ impl Exchange {
         self.call.is_none()
     }
 
+    /// The guest's side of the response's body is closed: because it is whole, or because the call
+    /// has failed? `None`: it is whole, and the guest runs on.
+    fn poll_why_closed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
+        if !self.call.as_ref().is_some_and(Computation::runs_elsewhere) {
+            return Poll::Ready(None);
+        }
+        match self.poll_call(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if self.slot.failing.load(Ordering::Acquire) => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        }
+    }
+
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let Some(call) = &mut self.call else {
             return Poll::Pending;
         };
-        let polled = self
-            .meter
-            .charge(|| std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))));
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(ended)) => {
-                self.call = None;
-                Poll::Ready(ended)
-            }
-            Err(panic) => {
-                self.call = None;
-                let message = panic_message(&*panic);
-                Poll::Ready(Ended {
-                    live: None,
-                    result: Err(Failure::HostPanic { message }),
-                })
-            }
-        }
+        let ended = ready!(call.poll(cx));
+        self.call = None;
+        Poll::Ready(ended.unwrap_or_else(|panicked| Ended {
+            live: None,
+            result: Err(Failure::of_panic(panicked)),
+        }))
     }
 }
 
@@ -242,7 +261,7 @@ impl Given {
     fn to<B>(
         store: &mut Store<GuestState>,
         request: Request<B>,
-        slot: &Slot,
+        slot: &Arc<Slot>,
     ) -> wasmtime::Result<Given>
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
@@ -252,16 +271,19 @@ impl Given {
         let request = http.new_incoming_request(request.scheme, request.request)?;
         let slot = slot.clone();
         let out = http.new_response_outparam_from_callback(move |answer| {
-            *slot.lock() = Some(answer);
+            *slot.answer.lock() = Some(answer);
         })?;
         Ok(Given { request, out })
     }
 }
 
-async fn run(start: Start, given: wasmtime::Result<Given>) -> Ended {
-    let failed = |failure| Ended {
-        live: None,
-        result: Err(failure),
+async fn run(start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) -> Ended {
+    let failed = |failure| {
+        slot.failing.store(true, Ordering::Release);
+        Ended {
+            live: None,
+            result: Err(failure),
+        }
     };
     let given = match given {
         Ok(given) => given,
@@ -303,6 +325,8 @@ pub(crate) struct OnceBody {
 enum BodyState {
     /// The guest's side is open.
     Open,
+    /// The guest's side is closed; the call knows why.
+    Closed,
     /// All frames that will come are in `ready`; then the body ends well.
     Complete,
     /// All frames that will come are in `ready`; then the body ends with an error.
@@ -387,6 +411,20 @@ impl OnceBody {
                 BodyState::Broken => {
                     return Poll::Ready((BodyEvent::Failed(Failure::UnfinishedBody), None));
                 }
+                BodyState::Closed => match ready!(self.exchange.poll_why_closed(cx)) {
+                    Some(Ended {
+                        result: Err(failure),
+                        ..
+                    }) => {
+                        self.state = BodyState::Broken;
+                        return Poll::Ready((BodyEvent::Failed(failure), None));
+                    }
+                    ended => {
+                        self.state = BodyState::Complete;
+                        let freed = ended.and_then(|ended| ended.live);
+                        return Poll::Ready((BodyEvent::Whole, freed));
+                    }
+                },
                 BodyState::Open => {}
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
@@ -400,7 +438,7 @@ impl OnceBody {
                     return Poll::Ready((BodyEvent::Invalid(error), None));
                 }
                 Poll::Ready(None) => {
-                    self.state = BodyState::Complete;
+                    self.state = BodyState::Closed;
                     continue;
                 }
                 Poll::Pending => {}
@@ -444,7 +482,7 @@ impl OnceBody {
                     return Some(BodyEvent::Invalid(error));
                 }
                 Poll::Ready(None) => {
-                    self.state = BodyState::Complete;
+                    self.state = BodyState::Closed;
                     return None;
                 }
             }

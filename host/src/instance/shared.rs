@@ -5,11 +5,10 @@
 //! requests on it, which is what sharing an instance means.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,7 +21,8 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView, p3};
 
 use super::meter::Meter;
-use super::{Failure, GuestState, Mould, panic_message};
+use super::{Failure, GuestState, Mould};
+use crate::scheduler::Computation;
 use crate::task;
 
 /// The compiled and linked code of a revision, with the mould of its instances.
@@ -196,8 +196,9 @@ impl Group {
     }
 
     /// An actor's life, from instantiation to the drop of its store.
-    async fn live(&self, actor: &Actor, queue: mpsc::UnboundedReceiver<Job>) {
-        let mut serving = pin!(serve(&self.code, actor, queue, self.sharing.idle));
+    async fn live(&self, actor: &Arc<Actor>, queue: mpsc::UnboundedReceiver<Job>) {
+        let serving = serve(self.code.clone(), actor.clone(), queue, self.sharing.idle);
+        let mut serving = Computation::of_many(&self.code.mould.share, &actor.meter, serving);
         // Outside of the poll, which it outlives: a `Notified` that is dropped wakes nobody.
         let mut changed = pin!(actor.changed.notified());
         let result = std::future::poll_fn(|cx| {
@@ -207,16 +208,10 @@ impl Group {
             if actor.cut.load(Ordering::Relaxed) {
                 return Poll::Ready(Err(actor.ended_by(Failure::Deadline)));
             }
-            let polled = actor.meter.charge(|| {
-                std::panic::catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)))
-            });
-            match polled {
-                Ok(poll) => poll,
-                Err(panic) => {
-                    let message = panic_message(&*panic);
-                    Poll::Ready(Err(actor.ended_by(Failure::HostPanic { message })))
-                }
-            }
+            let ended = ready!(serving.poll(cx));
+            Poll::Ready(
+                ended.unwrap_or_else(|panicked| Err(actor.ended_by(Failure::of_panic(panicked)))),
+            )
         })
         .await;
         actor.retired.store(true, Ordering::Relaxed);
@@ -251,8 +246,8 @@ impl Actor {
 }
 
 async fn serve(
-    code: &Code,
-    actor: &Actor,
+    code: Arc<Code>,
+    actor: Arc<Actor>,
     mut queue: mpsc::UnboundedReceiver<Job>,
     idle: Duration,
 ) -> Result<(), SharedFailure> {
@@ -263,7 +258,7 @@ async fn serve(
     let made = code.pre.instantiate_async(&mut store).await;
     let service = made.map_err(|error| actor.ended_by(Failure::of_instantiation(error)))?;
     let served = store
-        .run_concurrent(async |accessor| accept(accessor, &service, actor, &mut queue, idle).await)
+        .run_concurrent(async |accessor| accept(accessor, &service, &actor, &mut queue, idle).await)
         .await;
     served
         .and_then(|served| served)
@@ -411,6 +406,11 @@ impl Pending {
                 Err(actor.0.failure().await)
             }
         }
+    }
+
+    /// What charges its instance.
+    pub(crate) fn meter(&self) -> Option<Arc<Meter>> {
+        self.actor.as_ref().map(|actor| actor.0.meter.clone())
     }
 
     /// The instance's number, 0 until it is known.

@@ -1,9 +1,6 @@
 //! A background service: a component that exports `wasi:cli/run` and runs until it returns.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use wasmtime::component::{Accessor, InstancePre};
@@ -11,7 +8,8 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::{p2, p3};
 
 use super::meter::Meter;
-use super::{Failure, GuestState, Mould, panic_message};
+use super::{Failure, GuestState, Mould};
+use crate::scheduler::Computation;
 
 /// A program of either WASI.
 pub enum CommandPre {
@@ -53,22 +51,13 @@ pub(crate) enum Exit {
 /// Runs the program once, to its end. Dropping the future ends the instance.
 pub(crate) async fn run(code: Arc<Code>) -> Result<Exit, Failure> {
     let meter = Meter::new(UNLIMITED);
-    let mut running = pin!(run_in_store(&code, meter.clone()));
-    std::future::poll_fn(|cx| {
-        let polled = meter
-            .charge(|| std::panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))));
-        match polled {
-            Ok(poll) => poll,
-            Err(panic) => {
-                let message = panic_message(&*panic);
-                Poll::Ready(Err(Failure::HostPanic { message }))
-            }
-        }
-    })
-    .await
+    let share = code.mould.share.clone();
+    let running = run_in_store(code, meter.clone());
+    let ended = Computation::background(&share, &meter, running).await;
+    ended.unwrap_or_else(|panicked| Err(Failure::of_panic(panicked)))
 }
 
-async fn run_in_store(code: &Code, meter: Arc<Meter>) -> Result<Exit, Failure> {
+async fn run_in_store(code: Arc<Code>, meter: Arc<Meter>) -> Result<Exit, Failure> {
     let mut store = code.mould.store(code.mould.number(), meter);
     let returned = match &code.pre {
         CommandPre::V02(pre) => {

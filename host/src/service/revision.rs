@@ -7,7 +7,7 @@ use super::Admission;
 use crate::engine::CoarseClock;
 use crate::instance::once::{self, Live};
 use crate::instance::pool::Pool;
-use crate::instance::{Failure, memory::ServiceMemory, meter::Meter, shared, worker};
+use crate::instance::{Failure, memory::ServiceMemory, shared, worker};
 
 /// How a revision's component is run.
 pub enum Handler {
@@ -97,12 +97,7 @@ impl Revision {
             Handler::Once { code, pool } => {
                 pool.sweep(self.clock.now_ms());
                 for _ in 0..pool.missing() {
-                    let meter = Meter::new(code.mould.limits.cpu);
-                    pool.put(
-                        charged(&meter, Live::make(code, code.mould.number(), meter.clone()))
-                            .await?,
-                        self.clock.now_ms(),
-                    );
+                    pool.put(Live::make(code.clone()).await?, self.clock.now_ms());
                 }
                 Ok(())
             }
@@ -119,9 +114,7 @@ impl Revision {
         let Handler::Once { code, .. } = &self.handler else {
             return self.tend().await;
         };
-        let meter = Meter::new(code.mould.limits.cpu);
-        let made = charged(&meter, Live::make(code, code.mould.number(), meter.clone()));
-        let live = tokio::time::timeout(patience, made)
+        let live = tokio::time::timeout(patience, Live::make(code.clone()))
             .await
             .map_err(|_| Failure::Deadline)??;
         self.keep(live);
@@ -143,10 +136,4 @@ impl Revision {
             group.cut();
         }
     }
-}
-
-/// Runs guest code that belongs to no request, charged to `meter`.
-async fn charged<F: Future>(meter: &Meter, future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| meter.charge(|| future.as_mut().poll(cx))).await
 }

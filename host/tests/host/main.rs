@@ -13,6 +13,7 @@ mod fixture;
 mod bodies;
 mod commands;
 mod drain;
+mod fairness;
 mod grants;
 mod headers;
 mod instances;

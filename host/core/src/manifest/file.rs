@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use super::leaf::{Listen, Map, OneOrMany, Time};
 use super::network::Network;
 use super::read::{Read, Reader, Table, Value, table};
+use crate::cpu::{self, CpuShare};
 use crate::duration::{DurationRange, show};
 use crate::grant::{DirectoryMode, Origin};
 use crate::name::{AppName, ServiceName};
@@ -247,6 +248,13 @@ table! {
         /// is shorter, that is the default.
         #[schemars(extend("default" = text(limits::CPU)))]
         "cpu" cpu: Time,
+        /// CPU time of all calls of the service together: so much of one core; `"200%"` are two.
+        /// Beyond it they wait. Default: what the machine has.
+        "cpu-share" cpu_share: CpuShare,
+        /// Weight of the service beside others whose calls compute for long: with twice the weight
+        /// it gets twice the time.
+        #[schemars(extend("default" = cpu::WEIGHT), range(min = 1, max = cpu::WEIGHT_MAX))]
+        "cpu-weight" cpu_weight: u32,
         /// Time of one call, waiting included; beyond it the call is ended and answered 504.
         #[schemars(extend("default" = text(limits::DEADLINE)))]
         "deadline" deadline: Time,

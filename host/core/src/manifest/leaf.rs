@@ -13,6 +13,7 @@ use super::mistake::Mistake;
 use super::network::Network;
 use super::read::{Entry, Read, Reader, Value};
 use super::suggest::did_you_mean;
+use crate::cpu::CpuShare;
 use crate::duration::DurationRange;
 use crate::grant::{DirectoryMode, Origin};
 use crate::name::{AppName, ServiceName};
@@ -105,6 +106,9 @@ fn remedy(code: &str, text: &str) -> Option<String> {
                 ("days", "d"),
             ],
         ),
+        "bad-share" if text.trim().parse::<u32>().is_ok_and(|percent| percent > 0) => {
+            write(&format!("{}%", text.trim()))
+        }
         "bad-origin" if !text.contains("://") => write(&format!("https://{text}")),
         "bad-origin" => {
             let (scheme, rest) = text.split_once("://")?;
@@ -170,6 +174,10 @@ parsed!(PathPattern, "bad-path", "a path such as \"/cart/{id}\"", {
 });
 parsed!(Method, "bad-method", "a method such as \"GET\"", {
     "type": "string", "enum": METHODS
+});
+parsed!(CpuShare, "bad-share", "a share of a core such as \"50%\"", {
+    "title": "share of a core",
+    "type": "string", "pattern": "^[0-9]+ ?%$", "examples": ["50%"]
 });
 parsed!(DurationRange, "bad-duration", "a range such as \"100ms..30s\"", {
     "title": "range of durations", "type": "string", "examples": ["100ms..30s"]

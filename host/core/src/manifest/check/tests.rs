@@ -434,7 +434,7 @@ fn the_host() {
 
 #[test]
 fn limits_of_a_service() {
-    let rows: [(&str, Expect); 13] = [
+    let rows: [(&str, Expect); 16] = [
         (
             "limits.memory = \"64\"",
             expect![[r#"
@@ -499,6 +499,25 @@ fn limits_of_a_service() {
             "limits.deadline = \"2h\"",
             expect![[r#"
             5:19 out-of-range «"2h"» `deadline` must be at most 1h, not 2h — out of range (from 1ms to 1h)
+        "#]],
+        ),
+        (
+            "limits = { cpu-share = \"0.5\", cpu-weight = 0 }",
+            expect![[r#"
+                5:24 bad-share «"0.5"» a share of a core is a whole number of per cent, like "50%"; "200%" are two cores — value of `cpu-share`
+                5:44 out-of-range «0» `cpu-weight` must be at least 1, not 0 — out of range (from 1 to 10000)
+            "#]],
+        ),
+        (
+            "limits = { cpu-share = \"50\" }",
+            expect![[r#"
+            5:24 bad-share «"50"» a share of a core is a whole number of per cent, like "50%"; "200%" are two cores — value of `cpu-share` (write "50%")
+        "#]],
+        ),
+        (
+            "limits = { cpu-share = \"0%\" }",
+            expect![[r#"
+            5:24 bad-share «"0%"» a share of a core is from 1% to 102400% — value of `cpu-share`
         "#]],
         ),
         (

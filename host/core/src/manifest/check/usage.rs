@@ -7,6 +7,7 @@ use super::super::mistake::Mistake;
 use super::super::read::{Entry, Field, good};
 use super::Checker;
 use super::service::TIME_MIN;
+use crate::cpu;
 use crate::instances::InstancePolicy;
 use crate::limits::{self, OutgoingLimits, ServiceLimits};
 use crate::size::ByteSize;
@@ -21,7 +22,7 @@ impl Checker {
         let file = good(field).map_or(&empty, |file| &file.value);
         let default = ServiceLimits::default();
         let (memory, memory_total) = self.memory(file, instances);
-        let (cpu, deadline) = self.call_times(file);
+        let (cpu_time, deadline) = self.call_times(file);
         let mut count = |field, key, range: RangeInclusive<u32>, default| {
             self.count_between(field, key, range)
                 .map_or(default, |count| count.value)
@@ -45,11 +46,19 @@ impl Checker {
             16..=limits::HANDLES_MAX,
             default.handles,
         );
+        let cpu_weight = count(
+            &file.cpu_weight,
+            "cpu-weight",
+            1..=cpu::WEIGHT_MAX,
+            default.cpu_weight,
+        );
         let mut limits = ServiceLimits {
             memory,
             memory_total,
             table_elements,
-            cpu,
+            cpu: cpu_time,
+            cpu_share: good(&file.cpu_share).map(|share| share.value),
+            cpu_weight,
             deadline,
             concurrency,
             queue,
