@@ -20,9 +20,20 @@ pub(crate) struct Answer {
 
 /// Sends one request on a connection of its own and reads the whole answer.
 pub(crate) fn ask(server: SocketAddr, method: &str, path: &str, body: usize) -> Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    ask_within(TIMEOUT, server, method, path, body)
+}
+
+/// The same with patience of the caller's own.
+pub(crate) fn ask_within(
+    patience: Duration,
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    body: usize,
+) -> Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&server, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {server}\r\ncontent-length: {body}\r\nconnection: close\r\n\r\n"
     );

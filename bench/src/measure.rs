@@ -6,10 +6,10 @@ use anyhow::{Result, bail, ensure};
 
 use crate::case::Case;
 use crate::http;
-use crate::load;
+use crate::load::{self, Load};
 use crate::machine::CoreWatch;
 use crate::plan::Bench;
-use crate::results::{CPU, ERRORS, Key, OTHERS, P50, P99, RATE, RSS, RSS_PEAK, Results};
+use crate::results::{CPU, ERRORS, Key, OTHERS, P50, P99, RATE, RSS, RSS_PEAK, Results, median};
 use crate::subject::Server;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -59,6 +59,59 @@ pub(crate) fn measure(
         results.record(key, metric, round, value);
     }
     Ok(())
+}
+
+/// What a client saw over some windows, its latencies as medians over them: one moment in which
+/// the machine was busy with something else must not be taken for what is measured.
+pub(crate) fn windows(
+    bench: &Bench,
+    server: &Server,
+    case: &Case,
+    seconds: u64,
+    count: usize,
+) -> Result<Load> {
+    let window = || {
+        load::run(
+            &bench.tools,
+            server.address,
+            case,
+            seconds,
+            bench.load_cores,
+        )
+    };
+    let windows = (0..count)
+        .map(|_| window())
+        .collect::<Result<Vec<Load>>>()?;
+    let middle = |of: fn(&Load) -> f64| median(windows.iter().map(of).collect());
+    Ok(Load {
+        requests: windows.iter().map(|load| load.requests).sum(),
+        seconds: windows.iter().map(|load| load.seconds).sum(),
+        p50_ms: middle(|load| load.p50_ms),
+        p99_ms: middle(|load| load.p99_ms),
+        max_ms: middle(|load| load.max_ms),
+        errors: windows.iter().map(|load| load.errors).sum(),
+    })
+}
+
+/// What a client saw: rate, latencies, errors.
+pub(crate) fn record_load(results: &mut Results, key: &Key, round: usize, load: &Load) {
+    results.record(
+        key,
+        RATE,
+        round,
+        load.requests as f64 / load.seconds.max(1e-9),
+    );
+    // Where nothing was answered, no answer took any time.
+    let or_never = |time: f64| {
+        if load.requests == 0 {
+            f64::INFINITY
+        } else {
+            time
+        }
+    };
+    results.record(key, P50, round, or_never(load.p50_ms));
+    results.record(key, P99, round, or_never(load.p99_ms));
+    results.record(key, ERRORS, round, load.errors as f64);
 }
 
 /// Asks once and looks at the answer: a fast wrong answer must not be measured.

@@ -272,7 +272,7 @@ fn wasmtime_subjects(tool: &Tool, component: &Path) -> Vec<Subject> {
 
 /// `wasmtime serve` for one component, with a code cache of the bench's own. `-S cli` links what
 /// components with a standard library import; it costs nothing per request.
-fn wasmtime(
+pub(crate) fn wasmtime(
     tool: &Tool,
     component: &Path,
     flags: &[String],

@@ -1,6 +1,7 @@
 //! The suites: each one question with its way to answer it. A new suite is a file here and an
 //! arm in each function below.
 
+mod fairness;
 mod http;
 mod services;
 mod slow;
@@ -23,11 +24,19 @@ pub(crate) enum Suite {
     Start,
     /// What slow and idle clients do to others.
     Slow,
+    /// What guests that compute do to others.
+    Fairness,
 }
 
 impl Suite {
     /// In the order of the page.
-    pub(crate) const ALL: &[Self] = &[Self::Http, Self::Services, Self::Start, Self::Slow];
+    pub(crate) const ALL: &[Self] = &[
+        Self::Http,
+        Self::Services,
+        Self::Start,
+        Self::Slow,
+        Self::Fairness,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -35,6 +44,7 @@ impl Suite {
             Self::Services => services::NAME,
             Self::Start => start::NAME,
             Self::Slow => slow::NAME,
+            Self::Fairness => fairness::NAME,
         }
     }
 
@@ -44,6 +54,7 @@ impl Suite {
             Self::Services => "A hundred services",
             Self::Start => "Start",
             Self::Slow => "Idle and slow clients",
+            Self::Fairness => "Guests that compute",
         }
     }
 
@@ -55,6 +66,7 @@ impl Suite {
             }
             Self::Start => "How long does it take from starting the process to the first answer?",
             Self::Slow => "What do many idle connections and slow senders do to other clients?",
+            Self::Fairness => "What do guests that compute do to the clients of another service?",
         }
     }
 
@@ -64,6 +76,7 @@ impl Suite {
             Self::Services => services::method(bench),
             Self::Start => start::method(bench),
             Self::Slow => slow::method(bench),
+            Self::Fairness => fairness::method(bench),
         }
     }
 
@@ -73,6 +86,7 @@ impl Suite {
             Self::Services => services::run(bench, results),
             Self::Start => start::run(bench, results),
             Self::Slow => slow::run(bench, results),
+            Self::Fairness => fairness::run(bench, results),
         }
     }
 
@@ -82,6 +96,7 @@ impl Suite {
             Self::Services => services::tables(results),
             Self::Start => start::tables(results),
             Self::Slow => slow::tables(results),
+            Self::Fairness => fairness::tables(results),
         }
     }
 
@@ -91,6 +106,7 @@ impl Suite {
             Self::Services => services::goals(results),
             Self::Start => start::goals(results),
             Self::Slow => slow::goals(results),
+            Self::Fairness => fairness::goals(results),
         }
     }
 }

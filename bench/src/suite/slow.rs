@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::case::Case;
-use crate::load::{self, Load};
+use crate::load::Load;
 use crate::measure;
 use crate::plan::Bench;
 use crate::process::{Process, stop_if_interrupted};
 use crate::report::{Goal, Table, cell, figure};
-use crate::results::{ERRORS, Key, Metric, P50, P99, RATE, Results, Series, median};
+use crate::results::{ERRORS, Key, Metric, P50, P99, RATE, Results, Series};
 use crate::subject::{AXUM, NGINX, SKEP_FRESH, Server, Subject, WASMTIME};
 use crate::tools::Tool;
 
@@ -104,7 +104,7 @@ fn one_subject(
     for attack in ATTACKS {
         let calm = victim(bench, &server)?;
         let key = Key::new(NAME, subject.name, UNDISTURBED);
-        record_victim(results, &key, round, &calm);
+        measure::record_load(results, &key, round, &calm);
         let before = server.process.usage().resident;
         server.process.reset_peak();
 
@@ -117,7 +117,7 @@ fn one_subject(
         let peak = server.process.usage().peak;
         thread::sleep(RECOVER);
         let after = server.process.usage().resident;
-        record_victim(results, &key, round, &load);
+        measure::record_load(results, &key, round, &load);
         let starved = load.requests == 0;
         let ratio = if starved {
             f64::INFINITY
@@ -149,56 +149,16 @@ fn one_subject(
     Ok(())
 }
 
-fn record_victim(results: &mut Results, key: &Key, round: usize, load: &Load) {
-    results.record(
-        key,
-        RATE,
-        round,
-        load.requests as f64 / load.seconds.max(1e-9),
-    );
-    // Where nothing was answered, no answer took any time.
-    let or_never = |time: f64| {
-        if load.requests == 0 {
-            f64::INFINITY
-        } else {
-            time
-        }
-    };
-    results.record(key, P50, round, or_never(load.p50_ms));
-    results.record(key, P99, round, or_never(load.p99_ms));
-    results.record(key, ERRORS, round, load.errors as f64);
-}
-
 fn window_seconds(bench: &Bench) -> u64 {
     bench.seconds.min(WINDOW_SECONDS_AT_MOST)
 }
 
-/// The victim's figures, its latencies as medians over some windows: one moment in which the
-/// machine was busy with something else must not be taken for the attack.
 fn victim(bench: &Bench, server: &Server) -> Result<Load> {
     let case = Case {
         pause: VICTIM_PAUSE,
         ..Case::hello(VICTIM_CONNECTIONS)
     };
-    let windows = (0..WINDOWS).map(|_| {
-        load::run(
-            &bench.tools,
-            server.address,
-            &case,
-            window_seconds(bench),
-            bench.load_cores,
-        )
-    });
-    let windows = windows.collect::<Result<Vec<Load>>>()?;
-    let middle = |of: fn(&Load) -> f64| median(windows.iter().map(of).collect());
-    Ok(Load {
-        requests: windows.iter().map(|load| load.requests).sum(),
-        seconds: windows.iter().map(|load| load.seconds).sum(),
-        p50_ms: middle(|load| load.p50_ms),
-        p99_ms: middle(|load| load.p99_ms),
-        max_ms: middle(|load| load.max_ms),
-        errors: windows.iter().map(|load| load.errors).sum(),
-    })
+    measure::windows(bench, server, &case, window_seconds(bench), WINDOWS)
 }
 
 /// The victim beside idle connections that have each been answered once. Gives how many of

@@ -33,6 +33,15 @@ pub(crate) fn spin() -> ! {
     }
 }
 
+/// The same work each time, about a millisecond of CPU time for each of `amount`.
+pub(crate) fn compute(amount: u64) {
+    let mut mixed = black_box(amount);
+    for turn in 0..amount * 400_000 {
+        mixed = (mixed ^ (mixed >> 29)).wrapping_mul(6_364_136_223_846_793_005) ^ turn;
+    }
+    black_box(mixed);
+}
+
 /// Keeps the CPU busy for so many milliseconds of wall-clock time.
 pub(crate) fn spin_for(milliseconds: u64) {
     let end = monotonic_clock::now() + milliseconds * 1_000_000;

@@ -74,6 +74,18 @@ impl wasip2::exports::http::incoming_handler::Guest for Probe {
             }
             "panic" => panic!("on purpose: /panic was asked for"),
             "spin" => harm::spin(),
+            "compute" => {
+                harm::compute(n);
+                text(out, 200, "computed\n");
+            }
+            "compute-and-write" => {
+                let mut sending = Sending::start(out, 200, &[]);
+                for _ in 0..n {
+                    harm::compute(target.number(2));
+                    sending.write(b"computed\n");
+                }
+                let _ = sending.finish(None);
+            }
             "spin-for" => {
                 harm::spin_for(n);
                 text(out, 200, "spun\n");
