@@ -8,6 +8,8 @@
 
 mod environment;
 mod hooks;
+#[cfg(feature = "testing")]
+mod testing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -191,6 +193,8 @@ fn link(kind: Kind, engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<
             WasiConfig::new(&state.granted().config)
         })?;
     }
+    #[cfg(feature = "testing")]
+    testing::link(&mut linker)?;
     Ok(linker)
 }
 

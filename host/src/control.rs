@@ -128,8 +128,15 @@ fn router(host: &Host) -> Router {
             (StatusCode::NOT_FOUND, Json(problem))
         }
     };
+    let status = move || async move {
+        // It reads files.
+        let status = tokio::task::spawn_blocking(status).await;
+        status
+            .map(Json)
+            .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    };
     Router::new()
-        .route("/v1/status", get(move || async move { Json(status()) }))
+        .route("/v1/status", get(status))
         .route("/v1/services/{service}/restart", post(restart))
 }
 

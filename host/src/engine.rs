@@ -50,6 +50,14 @@ pub enum Kind {
 impl Kind {
     /// Both.
     pub const ALL: [Kind; 2] = [Kind::Serial, Kind::Concurrent];
+
+    /// Its name in listings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Serial => "serial",
+            Kind::Concurrent => "concurrent",
+        }
+    }
 }
 
 /// How many instances the pools hold and how large one memory may become.

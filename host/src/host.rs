@@ -25,7 +25,7 @@ use crate::log::Sink;
 use crate::scheduler::{self, Scheduler};
 use crate::service::{INCIDENTS_WAITING, Revision, Service};
 use crate::supervisor::{Charge, Order, Supervisor};
-use crate::task;
+use crate::{task, usage};
 
 /// How long a start waits for services that are still starting before it lets clients in: they
 /// get 503 with Retry-After from those that are not ready.
@@ -209,6 +209,7 @@ pub struct Host {
     stopping: watch::Sender<Stopping>,
     listening: JoinHandle<Option<()>>,
     connections: Arc<dyn Fn() -> usize + Send + Sync>,
+    engines: Arc<[(Kind, wasmtime::Engine)]>,
     drain_timeout: Duration,
     origin: Instant,
     /// Before the ticker, whose ticks end what they are at.
@@ -250,6 +251,11 @@ impl Host {
         let engine = |kind| pooled(&application, kind);
         let (machinery, ticker) = machinery(&application, engine, &options.cache, &sink)?;
         let computing = compute_threads(&application, &machinery.scheduler)?;
+        let engines = machinery
+            .works
+            .iter()
+            .map(|(kind, works)| (*kind, works.engine.clone()))
+            .collect();
         let handles = Handles::new(&application);
         let (built, handles, application) = tokio::task::spawn_blocking(move || {
             let built = deploy::build(&application, &machinery, |service| {
@@ -298,6 +304,7 @@ impl Host {
             stopping,
             listening,
             connections,
+            engines,
             drain_timeout: manifest.http.drain_timeout,
             origin,
             _computing: computing,
@@ -314,10 +321,12 @@ impl Host {
             .collect()
     }
 
-    /// A function that tells how the application stands, for the control server.
+    /// A function that tells how the application stands, for the control server. Blocking: see
+    /// [`usage::read`].
     pub fn status(&self) -> impl Fn() -> HostStatus + Send + Sync + Clone + 'static {
         let (name, origin) = (self.name.clone(), self.origin);
         let (services, connections) = (self.services.clone(), self.connections.clone());
+        let engines = self.engines.clone();
         move || HostStatus {
             application: name.clone(),
             now_ms: u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -326,6 +335,7 @@ impl Host {
                 .values()
                 .map(|hosted| hosted.revision.memory_held())
                 .sum(),
+            host: usage::read(&engines),
             services: services
                 .iter()
                 .map(|(name, hosted)| row(name, hosted))

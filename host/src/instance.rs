@@ -82,6 +82,7 @@ impl Mould {
                 self.limits.table_elements,
             ),
             instance,
+            _counted: Counted::new(),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
@@ -113,6 +114,31 @@ pub struct GuestState {
     http: WasiHttpCtx,
     memory: InstanceMemory,
     instance: u64,
+    _counted: Counted,
+}
+
+/// Stores that exist now.
+static LIVE: AtomicU64 = AtomicU64::new(0);
+
+/// How many instances of all services exist, with those that are being made or dropped.
+pub fn live() -> u64 {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// Counts a store for as long as it exists.
+struct Counted;
+
+impl Counted {
+    fn new() -> Counted {
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl GuestState {

@@ -24,10 +24,6 @@ use crate::task;
 /// How often instances are swept, warmed and drains looked at.
 const TEND_EVERY: Duration = Duration::from_millis(100);
 
-/// The longest a component may take to be instantiated at a start; its own CPU limit is usually
-/// reached long before.
-const INSTANTIATE_PATIENCE: Duration = Duration::from_secs(30);
-
 /// What a supervisor looks after.
 pub struct Charge {
     /// The service's handle.
@@ -436,11 +432,7 @@ async fn start(charge: &Charge) -> Result<(), Cause> {
         };
         Cause::new(cause_kind(&failure), text)
     };
-    charge
-        .revision
-        .try_instance(INSTANTIATE_PATIENCE)
-        .await
-        .map_err(failed)?;
+    charge.revision.try_instance().await.map_err(failed)?;
     charge.revision.tend().await.map_err(failed)?;
     let Some(check) = &charge.health else {
         return Ok(());

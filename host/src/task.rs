@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::FutureExt;
 use tokio::task::JoinHandle;
@@ -24,6 +25,53 @@ pub enum Kind {
     Server,
 }
 
+impl Kind {
+    /// All kinds, each at its own place.
+    const ALL: [Kind; 5] = [
+        Kind::Connection,
+        Kind::AfterResponse,
+        Kind::Instance,
+        Kind::Supervisor,
+        Kind::Server,
+    ];
+
+    /// Its name in listings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Connection => "connection",
+            Kind::AfterResponse => "after-response",
+            Kind::Instance => "instance",
+            Kind::Supervisor => "supervisor",
+            Kind::Server => "server",
+        }
+    }
+}
+
+/// Tasks of each kind that have not ended.
+static RUNNING: [AtomicU32; Kind::ALL.len()] = [const { AtomicU32::new(0) }; Kind::ALL.len()];
+
+/// How many tasks of each kind there are.
+pub fn running() -> impl Iterator<Item = (Kind, u32)> {
+    let count = |kind: Kind| RUNNING[kind as usize].load(Ordering::Relaxed);
+    Kind::ALL.into_iter().map(move |kind| (kind, count(kind)))
+}
+
+/// Counts a task for as long as it exists.
+struct Counted(Kind);
+
+impl Counted {
+    fn new(kind: Kind) -> Counted {
+        RUNNING[kind as usize].fetch_add(1, Ordering::Relaxed);
+        Counted(kind)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        RUNNING[self.0 as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Spawns `future` on the current runtime. A panic in it is reported with the task's kind; dropping
 /// the handle does not cancel the task, `abort` does.
 pub fn spawn<F>(kind: Kind, future: F) -> JoinHandle<Option<F::Output>>
@@ -31,7 +79,9 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    let counted = Counted::new(kind);
     let guarded = async move {
+        let _counted = counted;
         match AssertUnwindSafe(future).catch_unwind().await {
             Ok(output) => Some(output),
             Err(_) => {
@@ -43,4 +93,32 @@ where
     };
     #[expect(clippy::disallowed_methods, reason = "the one place that may")]
     tokio::spawn(guarded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running_after_responses() -> u32 {
+        let mut all = running();
+        all.find(|(kind, _)| *kind == Kind::AfterResponse)
+            .unwrap()
+            .1
+    }
+
+    #[tokio::test]
+    async fn a_task_is_counted_until_it_has_ended_however_it_ends() {
+        // Nothing else in this process starts tasks of this kind.
+        let before = running_after_responses();
+        let ends = spawn(Kind::AfterResponse, async {});
+        let panics = spawn(Kind::AfterResponse, async { panic!("on purpose") });
+        let is_aborted = spawn(Kind::AfterResponse, std::future::pending::<()>());
+        assert_eq!(running_after_responses(), before + 3);
+        ends.await.unwrap().unwrap();
+        assert!(panics.await.unwrap().is_none());
+        assert_eq!(running_after_responses(), before + 1);
+        is_aborted.abort();
+        is_aborted.await.unwrap_err();
+        assert_eq!(running_after_responses(), before);
+    }
 }

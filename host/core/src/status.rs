@@ -1,4 +1,6 @@
 //! The rows that listings show: what `skep ps` prints and what its `--json` carries.
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::{Kind, Phase};
@@ -14,8 +16,47 @@ pub struct HostStatus {
     pub connections: u32,
     /// Linear memory of all guests, in bytes.
     pub memory_bytes: u64,
+    /// What the process holds.
+    pub host: HostUsage,
     /// By name.
     pub services: Vec<ServiceStatus>,
+}
+
+/// What the host's process holds at one moment: whatever a leak would make grow. At rest it comes
+/// back to where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUsage {
+    /// Resident memory of the process, in bytes. 0 where the system does not tell, as below.
+    pub resident_bytes: u64,
+    /// Memory mappings of the process.
+    pub mappings: u32,
+    pub threads: u32,
+    /// Open file descriptors.
+    pub files: u32,
+    /// Instances of all services that exist now, idle or busy, with those that are being made or
+    /// dropped.
+    pub stores: u32,
+    /// Tasks by kind.
+    pub tasks: BTreeMap<String, u32>,
+    /// The instance pools, one for each engine that the application needs; none where instances
+    /// are made on demand.
+    pub pools: Vec<PoolUsage>,
+}
+
+/// What is in use of one instance pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolUsage {
+    /// `serial` or `concurrent`.
+    pub engine: String,
+    /// Slots in use.
+    pub instances: u32,
+    pub memories: u32,
+    pub tables: u32,
+    pub stacks: u32,
+    /// Slots for memories that have been used, and are free.
+    pub warm_memories: u32,
+    /// Bytes that free slots keep resident for the next instance.
+    pub resident_bytes: u64,
 }
 
 /// One service at one moment. Counts are since the host started.

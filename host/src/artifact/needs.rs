@@ -171,6 +171,8 @@ const TABLE: &[Row] = &[
         CONFIG,
         "only the values that are granted",
     ),
+    #[cfg(feature = "testing")]
+    row("skep:testing/harm", Exactly("0.0.1"), Given, "for tests"),
 ];
 
 fn needed(item: &Item) -> GrantNeeded {

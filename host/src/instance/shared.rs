@@ -97,6 +97,21 @@ impl Group {
         })
     }
 
+    /// Proves that the component can be instantiated.
+    pub(crate) async fn try_instance(&self) -> Result<(), Failure> {
+        let meter = Meter::new(self.code.mould.limits.cpu);
+        let making = {
+            let (code, meter) = (self.code.clone(), meter.clone());
+            async move {
+                let mut store = code.mould.store(code.mould.number(), meter);
+                let made = code.pre.instantiate_async(&mut store).await;
+                made.map(drop).map_err(Failure::of_instantiation)
+            }
+        };
+        let made = Computation::background(&self.code.mould.share, &meter, making).await;
+        made.unwrap_or_else(|panicked| Err(Failure::of_panic(panicked)))
+    }
+
     /// Instances now, busy or idle.
     pub(crate) fn instances(&self) -> usize {
         self.actors.lock().len()

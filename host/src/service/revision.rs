@@ -97,7 +97,7 @@ impl Revision {
             Handler::Once { code, pool } => {
                 pool.sweep(self.clock.now_ms());
                 for _ in 0..pool.missing() {
-                    pool.put(Live::make(code.clone()).await?, self.clock.now_ms());
+                    pool.put(self.instance(code).await?, self.clock.now_ms());
                 }
                 Ok(())
             }
@@ -110,15 +110,31 @@ impl Revision {
     }
 
     /// Proves that the component can be instantiated, and keeps the instance if that is of use.
-    pub(crate) async fn try_instance(&self, patience: Duration) -> Result<(), Failure> {
-        let Handler::Once { code, .. } = &self.handler else {
-            return self.tend().await;
-        };
-        let live = tokio::time::timeout(patience, Live::make(code.clone()))
-            .await
-            .map_err(|_| Failure::Deadline)??;
-        self.keep(live);
+    ///
+    /// # Errors
+    /// What the instantiation failed with.
+    pub(crate) async fn try_instance(&self) -> Result<(), Failure> {
+        match &self.handler {
+            Handler::Once { code, .. } => self.keep(self.instance(code).await?),
+            Handler::Shared(group) => self.in_time(group.try_instance()).await?,
+            Handler::Worker(_) => {}
+        }
         Ok(())
+    }
+
+    /// An instance for no request in particular.
+    async fn instance(&self, code: &Arc<once::Code>) -> Result<Live, Failure> {
+        self.in_time(Live::make(code.clone())).await
+    }
+
+    /// An instance that takes longer than a request may wait would be of no use to any.
+    async fn in_time<T>(
+        &self,
+        making: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::time::timeout(self.limits.deadline, making)
+            .await
+            .unwrap_or(Err(Failure::Deadline))
     }
 
     /// A restart: requests inside end where they are, and no instance of before is used again.

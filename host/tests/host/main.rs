@@ -11,6 +11,7 @@
 mod fixture;
 
 mod bodies;
+mod canary;
 mod commands;
 mod drain;
 mod fairness;
@@ -19,6 +20,7 @@ mod headers;
 mod instances;
 mod life;
 mod limits;
+mod matrix;
 mod mistakes;
 mod routing;
 mod serving;

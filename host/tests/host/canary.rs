@@ -1,0 +1,70 @@
+//! What one service leaves in its memory is never seen by another, nor by its own next instance.
+//! `tests/canary.rs` has the same with every slot of a pool accounted for.
+
+use crate::fixture::{Host, get, service};
+
+/// More than a freed slot keeps resident, so that both ways of clearing it are met.
+const MIB: u32 = 6;
+const ROUNDS: usize = 30;
+
+async fn found(host: &Host, service: &str) -> u64 {
+    let mut look = get(&format!("/look/{MIB}"));
+    look.headers_mut().insert("host", service.parse().unwrap());
+    host.ask(look).await.expect(200).number()
+}
+
+async fn leave(host: &Host, service: &str) {
+    let mut leave = get(&format!("/leave/{MIB}"));
+    leave.headers_mut().insert("host", service.parse().unwrap());
+    host.ask(leave).await.expect(200);
+}
+
+fn warm_memories(host: &Host) -> u64 {
+    let status = host.status();
+    let pool = &status["host"]["pools"][0];
+    assert_eq!(pool["memories"], 0, "at rest nothing is in use: {pool}");
+    pool["warm_memories"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_is_not_seen_by_the_next_instance_in_its_slot() {
+    let one = |name: &str, instances: &str| {
+        service(name)
+            .component("canary")
+            .limits("memory = \"32MiB\"")
+            .instances(instances)
+    };
+    let route = |name: &str| {
+        format!("[[route]]\nhost = \"{name}\"\npath = \"/{{*rest}}\"\nservice = \"{name}\"")
+    };
+    let host = Host::with(one("teller", "reuse = 1"))
+        .and(one("listener", "reuse = 1"))
+        .and(one("same", "reuse = 1000, idle = \"1h\""))
+        .tables(&["teller", "listener", "same"].map(route).join("\n"))
+        .start()
+        .await;
+    // The canary can sing: an instance that is reused does see what it left.
+    assert_eq!(found(&host, "same").await, 0);
+    leave(&host, "same").await;
+    let words = u64::from(MIB) << 17;
+    assert_eq!(found(&host, "same").await, words);
+    assert!(host.restart("same").contains("202"));
+    host.until("same", "its instance gone", |row| row["instances"] == 0)
+        .await;
+
+    for _ in 0..ROUNDS {
+        leave(&host, "teller").await;
+    }
+    let used = warm_memories(&host);
+    for _ in 0..ROUNDS {
+        leave(&host, "teller").await;
+        assert_eq!(found(&host, "listener").await, 0, "another service");
+        assert_eq!(
+            found(&host, "teller").await,
+            0,
+            "another instance of its own"
+        );
+    }
+    // No slot has been used that the teller had not used: the listener had one of those each time.
+    assert_eq!(warm_memories(&host), used);
+}
