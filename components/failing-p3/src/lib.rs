@@ -15,9 +15,7 @@ wasip3::http::service::export!(Failing);
 /// Called when an instance is made, before anything else is called.
 #[unsafe(export_name = "_initialize")]
 extern "C" fn initialize() {
-    if let Some(failure) = Failure::due_at("instantiate") {
-        failure.happen()
-    }
+    failure::at_instantiation();
 }
 
 impl wasip3::exports::http::handler::Guest for Failing {

@@ -15,9 +15,7 @@ wasip2::http::proxy::export!(Failing);
 /// Called when an instance is made, before anything else is called.
 #[unsafe(export_name = "_initialize")]
 extern "C" fn initialize() {
-    if let Some(failure) = Failure::due_at("instantiate") {
-        failure.happen()
-    }
+    failure::at_instantiation();
 }
 
 impl wasip2::exports::http::incoming_handler::Guest for Failing {

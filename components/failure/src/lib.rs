@@ -21,6 +21,22 @@ pub enum Failure {
     HostPanic,
 }
 
+unsafe extern "C" {
+    /// What libc and the program do first: directories are not there before.
+    fn __wasm_call_ctors();
+}
+
+/// Fails if it is time to, while the instance is being made: to be called by an exported function
+/// `_initialize`, which runs before any other.
+pub fn at_instantiation() {
+    // SAFETY: nothing else of the program has run yet. wit-bindgen calls it again at the first call
+    // of an export; these guests have nothing that minds.
+    unsafe { __wasm_call_ctors() };
+    if let Some(failure) = Failure::due_at("instantiate") {
+        failure.happen()
+    }
+}
+
 const BLOCK: usize = 1024 * 1024;
 const FOR_EVER: Duration = Duration::from_secs(3600);
 

@@ -13,6 +13,7 @@ mod fixture;
 mod bodies;
 mod canary;
 mod commands;
+mod crashes;
 mod drain;
 mod fairness;
 mod grants;

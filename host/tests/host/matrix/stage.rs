@@ -123,8 +123,9 @@ pub(super) async fn instantiate_for_a_request(wasi: Wasi, failure: Failure) {
         failure.name()
     );
     let plan = Host::with(
-        handler(wasi)
-            .instances("idle = \"200ms\", reuse = 1")
+        failing(wasi.handler())
+            .everywhere()
+            .instances("reuse = 1")
             .restart(PATIENT)
             .grants(&grants),
     );
