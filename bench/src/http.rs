@@ -51,11 +51,61 @@ pub(crate) fn ask_within(
     parse(&received).with_context(|| format!("reading the answer to {method} {path}"))
 }
 
+/// A connection that stays open for one request after the other.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    server: SocketAddr,
+    stream: TcpStream,
+}
+
+impl Connection {
+    pub(crate) fn to(server: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { server, stream })
+    }
+
+    /// Asks for `path` and reads the whole answer. After an error the connection is of no use.
+    pub(crate) fn get(&mut self, path: &str) -> Result<Answer> {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.server);
+        self.stream.write_all(head.as_bytes())?;
+        let mut received = Vec::new();
+        let mut piece = [0; 4096];
+        while !is_whole(&received) {
+            let count = self.stream.read(&mut piece)?;
+            if count == 0 {
+                bail!("the connection closed within the answer to {path}");
+            }
+            received.extend_from_slice(&piece[..count]);
+        }
+        parse(&received).with_context(|| format!("reading the answer to {path}"))
+    }
+}
+
+/// Whether an answer has come to its end, as its own head says.
+fn is_whole(received: &[u8]) -> bool {
+    let Some(end) = head_end(received) else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&received[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| {
+        let value = line.strip_prefix("content-length:")?;
+        value.trim().parse::<usize>().ok()
+    });
+    match length {
+        Some(length) => received.len() >= end + 4 + length,
+        None => received.ends_with(b"\r\n0\r\n\r\n"),
+    }
+}
+
+fn head_end(received: &[u8]) -> Option<usize> {
+    received.windows(4).position(|window| window == b"\r\n\r\n")
+}
+
 fn parse(received: &[u8]) -> Result<Answer> {
-    let end = received
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .context("the connection closed before the head was complete")?;
+    let end = head_end(received).context("the connection closed before the head was complete")?;
     let head = String::from_utf8_lossy(&received[..end]).to_ascii_lowercase();
     let status = head
         .split_whitespace()
@@ -117,6 +167,25 @@ mod tests {
                 body: body.into(),
             };
             assert_eq!(parse(received.as_bytes()).expect("an answer"), expected);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_whole_when_its_head_says_so() {
+        for (received, whole) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", false),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", false),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n",
+                false,
+            ),
+        ] {
+            assert_eq!(is_whole(received.as_bytes()), whole, "{received:?}");
         }
     }
 

@@ -11,6 +11,7 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioTimer;
@@ -110,6 +111,7 @@ struct Shared {
     http: auto::Builder<Streams>,
     tls: Option<tokio_rustls::TlsAcceptor>,
     room: Arc<Semaphore>,
+    open: AtomicUsize,
     stopping: watch::Receiver<Stopping>,
 }
 
@@ -139,6 +141,7 @@ impl Listener {
             http,
             tls,
             room,
+            open: AtomicUsize::new(0),
             stopping,
         };
         Ok(Listener {
@@ -150,12 +153,7 @@ impl Listener {
     /// A count of the connections that are open, for listings.
     pub fn open_connections(&self) -> impl Fn() -> usize + Send + Sync + 'static {
         let shared = self.shared.clone();
-        move || {
-            shared
-                .limits
-                .connections
-                .saturating_sub(shared.room.available_permits())
-        }
+        move || shared.open.load(Ordering::Relaxed)
     }
 
     /// Accepts until the host stops, then waits until the last connection has gone.
@@ -243,11 +241,33 @@ fn serve(
 ) {
     // Answers are written whole; waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let shared = shared.clone();
+    let open = Open::new(shared.clone(), room);
     task::spawn(task::Kind::Connection, async move {
-        connection::run(stream, address, &shared).await;
-        drop(room);
+        connection::run(stream, address, &open.shared).await;
     });
+}
+
+/// Counts a connection for as long as it is open, and holds its room. The permits that are taken
+/// would say more than there are: each accept loop has one in hand for the next connection.
+struct Open {
+    shared: Arc<Shared>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(shared: Arc<Shared>, room: OwnedSemaphorePermit) -> Open {
+        shared.open.fetch_add(1, Ordering::Relaxed);
+        Open {
+            shared,
+            _room: room,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Errors that concern the connection that was to be accepted, not the listening socket.

@@ -5,6 +5,11 @@ use std::process::Command;
 use crate::Result;
 use crate::guests::{self, toolchain};
 use crate::run::{cargo, installed, root, run, say};
+use crate::soak;
+
+/// The tests switch this feature of the host on; whatever else is built to be run with them, or
+/// beside them, has it too, so that the host is not compiled twice. What is shipped has not.
+pub(crate) const TESTING: [&str; 2] = ["--features", "skep/testing"];
 
 /// All checks, then all tests; or with `--quick` the unit tests alone.
 pub(crate) fn test(args: &[String]) -> Result {
@@ -14,9 +19,15 @@ pub(crate) fn test(args: &[String]) -> Result {
             guests::build()?;
             run(
                 "building the host",
-                cargo().args(["build", "--release", "--workspace"]),
+                cargo()
+                    .args(["build", "--release", "--workspace"])
+                    .args(TESTING),
             )?;
-            all_tests()
+            // All failures at once; the tests come last, so that their totals are what the reader
+            // sees.
+            let soaked = soak::run_for(soak::SECONDS_IN_TEST);
+            all_tests()?;
+            soaked
         }
         [flag] if flag == "--quick" => unit_tests(),
         _ => Err("usage: cargo xtask test [--quick]".to_string()),
@@ -111,7 +122,6 @@ fn all_tests() -> Result {
             cargo().args(doc),
         )?;
     }
-    // Last, so that these totals are what the reader sees.
     runner("all tests of the host", &["--workspace"])
 }
 

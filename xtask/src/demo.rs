@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use crate::Result;
+use crate::check::TESTING;
 use crate::guests::{self, toolchain};
 use crate::run::{cargo, replace_with, root, run, say, target_dir};
 
@@ -36,7 +37,7 @@ pub(crate) fn demo(args: &[String]) -> Result {
     let host = ["build", "--release", "--workspace", "--bin", "skep"];
     run(
         "building the host (several minutes the first time)",
-        cargo().args(host),
+        cargo().args(host).args(TESTING),
     )?;
 
     let address = address_to_use(wanted.as_deref())?.to_string();

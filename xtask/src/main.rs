@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod guests;
 mod run;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ Commands:
                         once it answers; Ctrl-C stops it
   test [--quick]        everything that a change must pass: formatting, lints, licences, tests;
                         --quick runs the unit tests alone, without guests
+  soak [--seconds N]    good and hostile traffic together, ten minutes unless told otherwise;
+                        afterwards the host must hold no more than before
   check                 formatting, lints and licences, no tests
   guests                build the guest components: fixtures into target/guests/NAME.wasm, and
                         the examples in their own folders
@@ -60,6 +63,7 @@ fn dispatch(args: &[String]) -> Result {
         "demo" => demo::demo(rest),
         demo::ANNOUNCE => demo::announce(rest),
         "test" => check::test(rest),
+        "soak" => soak::soak(rest),
         "check" => no_arguments(rest).and_then(|()| check::check()),
         "guests" => no_arguments(rest).and_then(|()| guests::build()),
         "toolchain" => no_arguments(rest).and_then(|()| guests::toolchain::prepare().map(drop)),

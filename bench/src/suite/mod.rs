@@ -3,6 +3,7 @@
 
 mod fairness;
 mod http;
+mod restart;
 mod services;
 mod slow;
 mod start;
@@ -26,6 +27,8 @@ pub(crate) enum Suite {
     Slow,
     /// What guests that compute do to others.
     Fairness,
+    /// How soon a service answers again after a crash.
+    Restart,
 }
 
 impl Suite {
@@ -36,6 +39,7 @@ impl Suite {
         Self::Start,
         Self::Slow,
         Self::Fairness,
+        Self::Restart,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl Suite {
             Self::Start => start::NAME,
             Self::Slow => slow::NAME,
             Self::Fairness => fairness::NAME,
+            Self::Restart => restart::NAME,
         }
     }
 
@@ -55,6 +60,7 @@ impl Suite {
             Self::Start => "Start",
             Self::Slow => "Idle and slow clients",
             Self::Fairness => "Guests that compute",
+            Self::Restart => "After a crash",
         }
     }
 
@@ -67,6 +73,7 @@ impl Suite {
             Self::Start => "How long does it take from starting the process to the first answer?",
             Self::Slow => "What do many idle connections and slow senders do to other clients?",
             Self::Fairness => "What do guests that compute do to the clients of another service?",
+            Self::Restart => "How soon does a service of one instance answer again after a crash?",
         }
     }
 
@@ -77,6 +84,7 @@ impl Suite {
             Self::Start => start::method(bench),
             Self::Slow => slow::method(bench),
             Self::Fairness => fairness::method(bench),
+            Self::Restart => restart::method(bench),
         }
     }
 
@@ -87,6 +95,7 @@ impl Suite {
             Self::Start => start::run(bench, results),
             Self::Slow => slow::run(bench, results),
             Self::Fairness => fairness::run(bench, results),
+            Self::Restart => restart::run(bench, results),
         }
     }
 
@@ -97,6 +106,7 @@ impl Suite {
             Self::Start => start::tables(results),
             Self::Slow => slow::tables(results),
             Self::Fairness => fairness::tables(results),
+            Self::Restart => restart::tables(results),
         }
     }
 
@@ -107,6 +117,7 @@ impl Suite {
             Self::Start => start::goals(results),
             Self::Slow => slow::goals(results),
             Self::Fairness => fairness::goals(results),
+            Self::Restart => restart::goals(results),
         }
     }
 }
