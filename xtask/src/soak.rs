@@ -11,17 +11,21 @@ const SECONDS: u64 = 600;
 pub(crate) const SECONDS_IN_TEST: u64 = 60;
 
 pub(crate) fn soak(args: &[String]) -> Result {
-    let seconds = match args {
-        [] => SECONDS,
+    let seconds = seconds(args)?;
+    guests::build()?;
+    run_for(seconds)
+}
+
+fn seconds(args: &[String]) -> Result<u64> {
+    match args {
+        [] => Ok(SECONDS),
         [flag, seconds] if flag == "--seconds" => seconds
             .parse()
             .ok()
             .filter(|seconds| *seconds > 0)
-            .ok_or_else(|| format!("{seconds:?} is not a number of seconds"))?,
-        _ => return Err("usage: cargo xtask soak [--seconds N]".to_string()),
-    };
-    guests::build()?;
-    run_for(seconds)
+            .ok_or_else(|| format!("{seconds:?} is not a number of seconds")),
+        _ => Err("usage: cargo xtask soak [--seconds N]".to_string()),
+    }
 }
 
 /// The same with guests that are built.
@@ -35,4 +39,22 @@ pub(crate) fn run_for(seconds: u64) -> Result {
         &format!("hostile traffic for {seconds} seconds"),
         &mut command,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_what_was_asked_for() {
+        let parsed = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            seconds(&args).ok()
+        };
+        assert_eq!(parsed(&[]), Some(SECONDS));
+        assert_eq!(parsed(&["--seconds", "60"]), Some(60));
+        for wrong in [&["--seconds", "0"][..], &["--seconds", "1m"], &["60"]] {
+            assert_eq!(parsed(wrong), None, "{wrong:?}");
+        }
+    }
 }

@@ -170,6 +170,7 @@ async fn ps_shows_the_services_of_the_running_host() {
     assert_eq!(status["services"][0]["phase"]["name"], "ready");
     assert_eq!(status["services"][1]["kind"], "worker");
     assert_eq!(status["services"][0]["calls"], 1);
+    assert!(status["host"]["resident_bytes"].as_u64() > Some(1 << 20));
     // Only the owner may ask.
     use std::os::unix::fs::PermissionsExt as _;
     let socket = host.directory().join(".skep/control.sock");

@@ -27,3 +27,4 @@ mod routing;
 mod serving;
 mod statuses;
 mod tls;
+mod usage;

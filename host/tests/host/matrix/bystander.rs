@@ -47,8 +47,8 @@ impl Bystander {
         Bystander { enough, asking }
     }
 
-    /// It noticed nothing.
-    pub(super) async fn is_untouched(self, host: &Host) {
+    /// Asks no more, and finds that it noticed nothing.
+    pub(super) async fn untouched(self, host: &Host) {
         self.enough.store(true, Ordering::Relaxed);
         let answered = self.asking.await.unwrap();
         assert!(answered > 0, "nobody has asked the bystander");

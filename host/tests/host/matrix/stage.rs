@@ -60,7 +60,7 @@ async fn start(plan: Plan) -> (Host, Bystander) {
 
 /// What holds at the end of every cell.
 async fn ends_well(host: &Host, failure: Failure, bystander: Bystander) {
-    bystander.is_untouched(host).await;
+    bystander.untouched(host).await;
     nothing_is_left(host).await;
     failure.is_the_only_panic(host);
 }
@@ -249,7 +249,7 @@ pub(super) async fn worker(wasi: Wasi, failure: Failure) {
             row["phase"]["name"] == "ready" && row["restarts"] == 1
         })
         .await;
-        bystander.is_untouched(&host).await;
+        bystander.untouched(&host).await;
         failure.is_the_only_panic(&host);
         assert_eq!(host.stop().await, Some(0));
     } else {
@@ -285,7 +285,7 @@ pub(super) async fn drain(wasi: Wasi, failure: Failure) {
     let line = host.access(&path).await;
     assert_eq!(line["outcome"], failure.label(), "{line}");
     answers(&host).await;
-    bystander.is_untouched(&host).await;
+    bystander.untouched(&host).await;
     nothing_is_left(&host).await;
 
     let under_way = ask(&host, &path).await;
