@@ -5,6 +5,8 @@
 //! an artifact or an [`ArtifactError`] that says what the file is instead.
 
 mod cache;
+#[cfg(fuzzing)]
+pub use self::cache::fuzzing;
 mod compile;
 mod description;
 mod digest;

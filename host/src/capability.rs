@@ -8,6 +8,7 @@
 
 mod environment;
 mod hooks;
+mod listing;
 #[cfg(feature = "testing")]
 mod testing;
 
@@ -35,6 +36,7 @@ use crate::engine::Kind;
 use crate::instance::GuestState;
 use crate::log::Sink;
 use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
+use crate::memory::buffers::Buffers;
 use crate::outgoing::{OutgoingClient, OutgoingLimits, OutgoingPolicy};
 
 /// Everything one revision was granted, shared by its instances.
@@ -83,6 +85,7 @@ pub(crate) fn grant(
     name: Arc<str>,
     revision: u32,
     sink: Sink,
+    lobby: Arc<Buffers>,
 ) -> Result<Arc<Granted>, GrantError> {
     let grants = &service.grants;
     let limits = &service.limits;
@@ -108,14 +111,14 @@ pub(crate) fn grant(
         config: values("config", &grants.config)?.into_iter().collect(),
         arguments: arguments.collect(),
         filesystem: directories(&grants.directories, source)?,
-        outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone())),
+        outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone(), lobby)),
         log: GuestLog::new(sink, name, revision, log_limits),
         forbidden_headers: Arc::new(hooks::is_forbidden),
         random_bytes: RANDOM_BYTES,
     }))
 }
 
-fn outgoing(service: &Service, name: Arc<str>) -> OutgoingClient {
+fn outgoing(service: &Service, name: Arc<str>, buffers: Arc<Buffers>) -> OutgoingClient {
     let limits = &service.limits.outgoing;
     OutgoingClient::new(OutgoingPolicy {
         service: name,
@@ -134,6 +137,7 @@ fn outgoing(service: &Service, name: Arc<str>) -> OutgoingClient {
             idle_connections: limits.idle as usize,
             ..OutgoingLimits::default()
         },
+        buffers,
     })
 }
 
@@ -229,6 +233,7 @@ fn link_0_2(l: &mut Linker<GuestState>, linked: Linked) -> wasmtime::Result<()> 
     // linked, with no directory but the granted ones, and with every address denied.
     filesystem::preopens::add_to_linker::<S, WasiFilesystem>(l, S::filesystem)?;
     filesystem::types::add_to_linker::<S, WasiFilesystem>(l, S::filesystem)?;
+    listing::bound(l)?;
     let options = bindings::LinkOptions::default();
     sockets::network::add_to_linker::<S, WasiSockets>(l, &(&options).into(), S::sockets)?;
     sockets::instance_network::add_to_linker::<S, WasiSockets>(l, S::sockets)?;

@@ -190,3 +190,8 @@ pub(crate) fn most_instances(service: &Service, part: &Part) -> u32 {
         Runs::Worker => 1,
     }
 }
+
+/// An error with its causes, as one text.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    crate::log::chain(error).to_string()
+}

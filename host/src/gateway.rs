@@ -7,6 +7,8 @@ mod answer;
 pub(crate) mod body;
 mod fault;
 mod forwarded;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod request_id;
 
 use std::sync::Arc;
@@ -149,6 +151,7 @@ impl Gateway {
             entry.routed(&service, client, asked.host, &parts.headers);
         }
 
+        service.room().map_err(Fault::Service)?;
         let (mut body, report) = self.body(&service, parts, incoming)?;
         let length = declared_length(parts);
         body.gather(length).await.map_err(Fault::of_body)?;
@@ -234,15 +237,17 @@ impl Gateway {
             return Ok((IncomingBody::empty(), None));
         }
         // A closed service answers 503 in a moment; its limit does not matter.
-        let limit = service
-            .active()
+        let revision = service.active();
+        let limit = revision
+            .as_ref()
             .map(|revision| revision.limits().request_body);
         let declared = declared_length(parts);
         if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
             return Err(Fault::BodyTooLarge);
         }
-        let (body, report) =
-            IncomingBody::new(incoming, limit.unwrap_or(0), self.settings.body_timeout);
+        let pause = self.settings.body_timeout;
+        let lobby = revision.map(|revision| revision.lobby.clone());
+        let (body, report) = IncomingBody::new(incoming, limit.unwrap_or(0), pause, lobby);
         Ok((body, Some(report)))
     }
 }

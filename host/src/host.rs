@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use skep_core::lifecycle::{Phase, Settings as Rules};
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
+use skep_core::size::ByteSize;
 use skep_core::status::{HostStatus, ServiceStatus};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -19,9 +20,10 @@ use crate::capability::Linkers;
 use crate::deploy::{self, Application, Built, Machinery, Runs, Works};
 use crate::engine::{self, Kind, Ticker};
 use crate::gateway::{self, Gateway};
-use crate::instance::memory::HostMemory;
 use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
 use crate::log::Sink;
+use crate::memory::HostMemory;
+use crate::memory::watch::{Seen, Watch};
 use crate::scheduler::{self, Scheduler};
 use crate::service::{INCIDENTS_WAITING, Revision, Service};
 use crate::supervisor::{Charge, Order, Supervisor};
@@ -88,7 +90,7 @@ pub fn try_build(
         wasmtime::Engine::new(&engine::config(kind, engine::Allocation::OnDemand))
             .map_err(StartError::Engine)
     };
-    let (machinery, _ticker) = machinery(application, on_demand, &cache, sink)?;
+    let (machinery, _ticker, _) = machinery(application, on_demand, &cache, sink)?;
     let (incidents, _) = mpsc::channel(1);
     let handle = |service: &skep_core::manifest::Service| {
         Service::new(Arc::from(service.name.value.as_str()), incidents.clone())
@@ -103,7 +105,7 @@ fn machinery(
     engine: impl Fn(Kind) -> Result<wasmtime::Engine, StartError>,
     cache: &CacheSettings,
     sink: &Sink,
-) -> Result<(Machinery, Ticker), StartError> {
+) -> Result<(Machinery, Ticker, Arc<Seen>), StartError> {
     let works = |kind| {
         let engine = engine(kind)?;
         let cache = Cache::open(&engine, cache.clone())?;
@@ -120,7 +122,14 @@ fn machinery(
     let works = deploy::kinds(application)
         .map(works)
         .collect::<Result<BTreeMap<_, _>, StartError>>()?;
-    let ticker = Ticker::start(works.values().map(|works| &works.engine)).map_err(|source| {
+    let host = &application.manifest.host;
+    let (memory, mut watch) = Watch::new(
+        host.memory.as_ref().map(|memory| memory.value.as_u64()),
+        host.memory_reserve.map(ByteSize::as_u64),
+    );
+    let seen = watch.seen();
+    let engines = works.values().map(|works| &works.engine);
+    let ticker = Ticker::start(engines, move |now_ms| watch.tick(now_ms)).map_err(|source| {
         StartError::System {
             what: "a thread for the clock",
             source,
@@ -130,10 +139,10 @@ fn machinery(
         works,
         sink: sink.clone(),
         clock: ticker.clock(),
-        memory: HostMemory::new(guest_memory(&application.manifest)),
+        memory,
         scheduler: Scheduler::new(),
     };
-    Ok((machinery, ticker))
+    Ok((machinery, ticker, seen))
 }
 
 /// An engine with pools for the application.
@@ -163,34 +172,6 @@ fn compute_threads(
     })
 }
 
-/// What all guests may hold together where the manifest does not say: half of the machine's memory
-/// (or of what the control group leaves us), so that the system and the host keep the rest.
-fn guest_memory(manifest: &skep_core::manifest::Manifest) -> u64 {
-    if let Some(memory) = &manifest.host.memory {
-        return memory.value.as_u64();
-    }
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let total = read("/proc/meminfo").and_then(|text| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("MemTotal:"))?;
-        Some(
-            line.trim()
-                .strip_suffix(" kB")?
-                .trim()
-                .parse::<u64>()
-                .ok()?
-                .saturating_mul(1024),
-        )
-    });
-    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<u64>().ok());
-    let machine = total.unwrap_or(DEFAULT_MACHINE_MEMORY);
-    group.unwrap_or(machine).min(machine) / 2
-}
-
-/// Taken for the machine's memory where it cannot be read.
-const DEFAULT_MACHINE_MEMORY: u64 = 1 << 30;
-
 /// One service as the host keeps it.
 struct Hosted {
     service: Arc<Service>,
@@ -212,6 +193,9 @@ pub struct Host {
     engines: Arc<[(Kind, wasmtime::Engine)]>,
     drain_timeout: Duration,
     origin: Instant,
+    memory: Arc<HostMemory>,
+    /// What the watch on the memory saw last.
+    seen: Arc<Seen>,
     /// Before the ticker, whose ticks end what they are at.
     _computing: scheduler::Threads,
     _ticker: Ticker,
@@ -249,7 +233,8 @@ impl Host {
         };
 
         let engine = |kind| pooled(&application, kind);
-        let (machinery, ticker) = machinery(&application, engine, &options.cache, &sink)?;
+        let (machinery, ticker, seen) = machinery(&application, engine, &options.cache, &sink)?;
+        let memory = machinery.memory.clone();
         let computing = compute_threads(&application, &machinery.scheduler)?;
         let engines = machinery
             .works
@@ -307,6 +292,8 @@ impl Host {
             engines,
             drain_timeout: manifest.http.drain_timeout,
             origin,
+            memory,
+            seen,
             _computing: computing,
             _ticker: ticker,
         })
@@ -327,14 +314,15 @@ impl Host {
         let (name, origin) = (self.name.clone(), self.origin);
         let (services, connections) = (self.services.clone(), self.connections.clone());
         let engines = self.engines.clone();
+        let (memory, seen) = (self.memory.clone(), self.seen.clone());
         move || HostStatus {
             application: name.clone(),
             now_ms: u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX),
             connections: count(connections()),
-            memory_bytes: services
-                .values()
-                .map(|hosted| hosted.revision.memory_held())
-                .sum(),
+            memory_bytes: memory.held(),
+            memory_limit_bytes: memory.limit(),
+            memory_pressure: memory.pressure(),
+            available_bytes: seen.available(),
             host: usage::read(&engines),
             services: services
                 .iter()
@@ -527,7 +515,9 @@ fn row(name: &ServiceName, hosted: &Hosted) -> ServiceStatus {
         busy: count(in_flight),
         in_flight: count(in_flight),
         queued: count(hosted.revision.admission().waiting()),
-        memory_bytes: hosted.revision.memory_held(),
+        memory_bytes: hosted.revision.memory().held(),
+        memory_peak_bytes: hosted.revision.memory().peak(),
+        buffer_bytes: hosted.revision.memory().buffers(),
         calls: counters.answered.load(Relaxed),
         shed: counters.shed.load(Relaxed),
         crashes: counters.crashed.load(Relaxed),

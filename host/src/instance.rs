@@ -4,6 +4,7 @@
 //! Before it: `service` has admitted the request. Beside it: [`once`] serves one request at a
 //! time (WASI 0.2), [`shared`] several at once (WASI 0.3), [`worker`] runs a program.
 
+mod appraisal;
 pub mod memory;
 pub mod meter;
 pub mod once;
@@ -20,18 +21,20 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use self::memory::{InstanceMemory, ServiceMemory};
+use self::appraisal::Appraisal;
+pub(crate) use self::appraisal::PIECE;
+use self::memory::{InstanceMemory, MemoryLimitReached, MemoryLimits};
 use self::meter::{Meter, Verdict};
 use crate::capability::{Granted, Hooks};
+use crate::memory::buffers::Buffers;
+use crate::memory::{Refusal, ServiceMemory};
 use crate::scheduler::{Panicked, Share};
 
 /// The limits that each instance of a revision is held to.
 #[derive(Clone, Debug)]
 pub struct InstanceLimits {
-    /// Bytes of linear memories and tables of one instance.
-    pub memory: u64,
-    /// Elements of one table.
-    pub table_elements: usize,
+    /// What it may hold.
+    pub memory: MemoryLimits,
     /// CPU time of one call.
     pub cpu: Duration,
     /// Entries of the resource table: streams, bodies, fields, pollables…
@@ -71,34 +74,45 @@ impl Mould {
         table.set_max_capacity(self.limits.handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(self.limits.headers);
+        let memory = InstanceMemory::new(self.memory.clone(), self.limits.memory.clone());
         let state = GuestState {
             hooks: Hooks::new(self.granted.clone()),
             table,
             wasi: None,
             http,
-            memory: InstanceMemory::new(
-                self.memory.clone(),
-                self.limits.memory,
-                self.limits.table_elements,
-            ),
+            appraisal: Appraisal::new(memory.buffers().note(0), self.limits.handles),
+            memory,
             instance,
             _counted: Counted::new(),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.hostcall_fuel);
+        // wasmtime's own tables, which guests fill without a call to the host: handles to resources
+        // of their own, tasks, streams.
+        store.set_max_component_handles(self.limits.handles.saturating_mul(HANDLES_PER_ENTRY));
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(self.limits.handles.saturating_mul(HANDLES_PER_ENTRY));
+        }
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| match meter.tick() {
-            Verdict::Continue => Ok(UpdateDeadline::Continue(1)),
-            Verdict::Yield => Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            )),
-            Verdict::Stop => Err(CpuLimitReached.into()),
+        store.epoch_deadline_callback(move |mut store| {
+            store.data_mut().appraise_at_tick()?;
+            match meter.tick() {
+                Verdict::Continue => Ok(UpdateDeadline::Continue(1)),
+                Verdict::Yield => Ok(UpdateDeadline::YieldCustom(
+                    1,
+                    Box::pin(tokio::task::yield_now()),
+                )),
+                Verdict::Stop => Err(CpuLimitReached.into()),
+            }
         });
         store
     }
 }
+
+/// Places in wasmtime's own tables for each entry that `limits.handles` allows: a resource that is
+/// lent out has two, and a call of WASI 0.3 has some of its own.
+const HANDLES_PER_ENTRY: usize = 4;
 
 /// The error that ends a call which has used up its CPU time.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +126,7 @@ pub struct GuestState {
     table: ResourceTable,
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
+    appraisal: Appraisal,
     memory: InstanceMemory,
     instance: u64,
     _counted: Counted,
@@ -142,9 +157,26 @@ impl Drop for Counted {
 }
 
 impl GuestState {
-    /// The guest's resources.
+    /// The guest's resources, for a call of the guest's to the host.
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        self.appraisal.called(&mut self.table);
         &mut self.table
+    }
+
+    /// What the host holds for the guest: whoever allocates for it asks here first.
+    #[expect(dead_code, reason = "host functions of our own will ask")]
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        self.memory.buffers()
+    }
+
+    /// Looks at what the host holds behind the guest's handles: see `appraisal`.
+    fn appraise_at_tick(&mut self) -> Result<(), MemoryLimitReached> {
+        self.appraisal.at_tick(&mut self.table)
+    }
+
+    /// The same between two requests.
+    pub(crate) fn appraise_at_rest(&mut self) -> Result<(), MemoryLimitReached> {
+        self.appraisal.at_rest(&mut self.table)
     }
 
     /// What its revision was granted.
@@ -165,6 +197,7 @@ impl GuestState {
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.appraisal.called(&mut self.table);
         let (granted, instance) = (self.hooks.granted(), self.instance);
         let wasi = self
             .wasi
@@ -178,6 +211,7 @@ impl WasiView for GuestState {
 
 impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.appraisal.called(&mut self.table);
         WasiHttpCtxView {
             hooks: &mut self.hooks,
             table: &mut self.table,
@@ -195,6 +229,12 @@ pub enum Failure {
     /// It computed for longer than a call may.
     #[error("used more CPU time than `limits.cpu` allows")]
     CpuLimit(#[source] wasmtime::Error),
+    /// It wanted more memory, or made the host hold more, than its limits allow.
+    #[error("reached a limit of its memory")]
+    MemoryLimit(#[source] wasmtime::Error),
+    /// There is no memory for another instance: others have it.
+    #[error("found no memory for another instance")]
+    NoMemory(#[source] Refusal),
     /// The component could not be instantiated.
     #[error("could not be instantiated")]
     Instantiate(#[source] wasmtime::Error),
@@ -227,19 +267,26 @@ impl Failure {
         Failure::HostPanic { message }
     }
 
-    /// Sorts a call's error.
-    pub(crate) fn of_call(error: wasmtime::Error) -> Failure {
+    /// Sorts the error of a call in a store with this state.
+    pub(crate) fn of_call(error: wasmtime::Error, state: &GuestState) -> Failure {
         if error.is::<CpuLimitReached>() {
             Failure::CpuLimit(error)
+        } else if error.is::<MemoryLimitReached>() {
+            Failure::MemoryLimit(error)
+        } else if let Some(refusal) = state.appraisal.over() {
+            // What ended it is that its table took no more.
+            Failure::MemoryLimit(error.context(MemoryLimitReached::Buffers(refusal)))
         } else {
             Failure::Trap(error)
         }
     }
 
-    /// Sorts an instantiation's error.
-    pub(crate) fn of_instantiation(error: wasmtime::Error) -> Failure {
+    /// Sorts the error of an instantiation in a store with this state.
+    pub(crate) fn of_instantiation(error: wasmtime::Error, state: &GuestState) -> Failure {
         if error.is::<CpuLimitReached>() {
             Failure::CpuLimit(error)
+        } else if let Some(refusal) = state.memory.refused_by_others() {
+            Failure::NoMemory(refusal)
         } else {
             Failure::Instantiate(error)
         }
@@ -247,7 +294,10 @@ impl Failure {
 
     /// Whether the instance crashed, as opposed to a guest that said no in good order.
     pub fn is_crash(&self) -> bool {
-        !matches!(self, Failure::ErrorCode { .. } | Failure::Deadline)
+        !matches!(
+            self,
+            Failure::ErrorCode { .. } | Failure::Deadline | Failure::NoMemory(_)
+        )
     }
 
     /// One word for logs and metrics.
@@ -255,6 +305,8 @@ impl Failure {
         match self {
             Failure::Trap(_) => "trap",
             Failure::CpuLimit(_) => "cpu-limit",
+            Failure::MemoryLimit(_) => "memory-limit",
+            Failure::NoMemory(_) => "no-memory",
             Failure::Instantiate(_) => "instantiate",
             Failure::NoResponse => "no-response",
             Failure::ErrorCode { .. } => "error-code",
@@ -267,10 +319,20 @@ impl Failure {
     /// The wasmtime error behind it, which has the guest's backtrace.
     pub fn source_error(&self) -> Option<&wasmtime::Error> {
         match self {
-            Failure::Trap(error) | Failure::CpuLimit(error) | Failure::Instantiate(error) => {
-                Some(error)
-            }
+            Failure::Trap(error)
+            | Failure::CpuLimit(error)
+            | Failure::MemoryLimit(error)
+            | Failure::Instantiate(error) => Some(error),
             _ => None,
         }
     }
 }
+
+/// An error with what the guest says in it, as far as anybody would read on: a guest may say
+/// megabytes, which must not be kept until the request is logged.
+pub(crate) fn cut_text(said: &dyn std::fmt::Display) -> String {
+    crate::log::beginning(said, WORDS)
+}
+
+/// Bytes of a guest's words that are kept.
+const WORDS: usize = 1 << 10;

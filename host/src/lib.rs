@@ -29,6 +29,7 @@ pub mod outgoing;
 
 pub mod cli;
 pub mod engine;
+pub mod memory;
 pub mod scheduler;
 
 pub mod log;

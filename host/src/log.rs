@@ -72,6 +72,13 @@ impl Style {
     }
 }
 
+/// As much of a text as fits into `limit` bytes; what it would take to render the rest is not spent.
+pub(crate) fn beginning(said: &dyn std::fmt::Display, limit: usize) -> String {
+    let mut kept = text::Bounded::new(limit);
+    kept.render(said);
+    kept.text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,8 @@ mod destination;
 mod download;
 mod exchange;
 mod fault;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod headers;
 mod limits;
 mod pool;
@@ -332,7 +334,7 @@ impl Inner {
         headers::strip_hop_by_hop(&mut parts.headers);
         parts.extensions.clear();
         let sending = guard.sending(timeouts);
-        let body = Download::new(incoming, guard, timeouts.between_bytes, limits)?;
+        let body = Download::new(incoming, guard, timeouts.between_bytes, &self.policy)?;
         Ok((Response::from_parts(parts, body.boxed_unsync()), sending))
     }
 }

@@ -161,6 +161,18 @@ impl Service {
         }
     }
 
+    /// Whether there is memory for a request, before anything is held for it. A closed service says
+    /// so itself.
+    pub(crate) fn room(&self) -> Result<(), Refused> {
+        match &**self.door.load() {
+            Door::Open(revision) if !revision.memory().has_room() => {
+                self.counters.shed.fetch_add(1, Ordering::Relaxed);
+                Err(Refused::Shed(Shed::Memory))
+            }
+            Door::Open(_) | Door::Closed(_) => Ok(()),
+        }
+    }
+
     /// Admits the request, runs the guest until its response has a head, and returns that with a
     /// body that goes on running the guest. Dropping the future or the body cancels the guest.
     pub(crate) async fn call(self: &Arc<Self>, call: Call) -> (Answer, CallRecord) {

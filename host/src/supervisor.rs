@@ -483,6 +483,7 @@ fn cause_kind(failure: &Failure) -> CauseKind {
     match failure {
         Failure::Instantiate(_) => CauseKind::Instantiation,
         Failure::CpuLimit(_) => CauseKind::Cpu,
+        Failure::MemoryLimit(_) | Failure::NoMemory(_) => CauseKind::Memory,
         Failure::Deadline => CauseKind::Deadline,
         Failure::HostPanic { .. } => CauseKind::Host,
         Failure::Trap(_)

@@ -1,6 +1,7 @@
 //! Does, by path, whatever the host must withstand from wasi:http 0.3, above all many requests
 //! awaiting in one instance. Paths mean the same as in `probe` where both have them.
 mod bodies;
+mod harm;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,6 +100,11 @@ impl wasip3::exports::http::handler::Guest for Probe {
             "grow-forever" => loop {
                 std::mem::forget(black_box(vec![1u8; 1024 * 1024]));
             },
+
+            // Held for the instance's life.
+            "fields" => Ok(bodies::text(200, &harm::fields(n, m))),
+            "streams" => Ok(bodies::text(200, &harm::streams(n))),
+            "say" => Err(ErrorCode::InternalError(Some("w".repeat(n as usize)))),
 
             other => Ok(bodies::text(404, &format!("probe-p3 has no /{other}\n"))),
         }

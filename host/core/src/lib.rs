@@ -32,4 +32,5 @@ pub mod fair;
 pub mod route;
 
 pub mod lifecycle;
+pub mod pressure;
 pub mod status;

@@ -5,7 +5,7 @@
 //! that the documentation, the schema and the host read the same figure.
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuShare;
 use crate::size::ByteSize;
@@ -18,6 +18,14 @@ pub const MEMORY_MAX: ByteSize = ByteSize::gib(4);
 pub const MEMORY_MIN: ByteSize = ByteSize::kib(64);
 /// Of all instances together: more than any machine has.
 pub const MEMORY_TOTAL_MAX: ByteSize = ByteSize::gib(1 << 20);
+/// Bytes that the host holds for one instance beside its memories: pieces of bodies on their way,
+/// header fields, handles, unfinished lines of log. One call may hand over as much; a guest that
+/// streams holds a few hundred kilobytes.
+pub const BUFFERS: ByteSize = ByteSize::mib(16);
+/// One piece of a body each way, and the handles of a request.
+pub const BUFFERS_MIN: ByteSize = ByteSize::kib(256);
+/// As for memories.
+pub const BUFFERS_MAX: ByteSize = MEMORY_MAX;
 /// Elements (function references and the like) of all tables of one instance; large interpreters
 /// have some ten thousand, and each costs the host eight bytes.
 pub const TABLE_ELEMENTS: u32 = 100_000;
@@ -81,13 +89,28 @@ pub const OUTGOING_BETWEEN_BYTES: Duration = Duration::from_secs(30);
 /// Bytes of a response's head.
 pub const OUTGOING_HEADERS: ByteSize = ByteSize::kib(64);
 
+/// What happens to a guest that asks for more memory than it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryPolicy {
+    /// It is told no, and may go on with what it has.
+    #[default]
+    Fail,
+    /// Its call is ended: for guests that would not check, or would go on half-alive.
+    Trap,
+}
+
 /// What one service may use. `[service.NAME] limits` in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceLimits {
     /// Linear memory of one instance.
     pub memory: ByteSize,
-    /// Linear memory of all instances of the service together.
+    /// All instances of the service together: their linear memories, tables, buffers and stacks.
     pub memory_total: ByteSize,
+    /// What happens beyond `memory` and `memory_total`.
+    pub memory_policy: MemoryPolicy,
+    /// What the host holds for one instance beside its memories.
+    pub buffers: ByteSize,
     /// Elements of all tables of one instance.
     pub table_elements: u32,
     /// CPU time of one call; waiting is not charged.
@@ -121,6 +144,8 @@ impl Default for ServiceLimits {
         Self {
             memory: MEMORY,
             memory_total: MEMORY.saturating_mul(crate::instances::MAX as u64),
+            memory_policy: MemoryPolicy::default(),
+            buffers: BUFFERS,
             table_elements: TABLE_ELEMENTS,
             cpu: CPU,
             cpu_share: None,

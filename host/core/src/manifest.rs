@@ -90,8 +90,10 @@ pub struct Tls {
 /// `[host]`: settings of the whole process. What is absent is derived from the machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostSettings {
-    /// Linear memory of all guests together.
+    /// Memory of all guests together, with what the host holds for them.
     pub memory: Option<Spanned<ByteSize>>,
+    /// Memory of the machine that must stay free for new requests to be taken.
+    pub memory_reserve: Option<ByteSize>,
     /// Instances of all services together.
     pub instances: Option<Spanned<u32>>,
     /// Threads that serve requests.

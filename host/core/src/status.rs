@@ -14,8 +14,14 @@ pub struct HostStatus {
     pub now_ms: u64,
     /// Open connections.
     pub connections: u32,
-    /// Linear memory of all guests, in bytes.
+    /// What all guests hold together, in bytes: memories, tables, and what the host holds for them.
     pub memory_bytes: u64,
+    /// What they may hold: `host.memory`.
+    pub memory_limit_bytes: u64,
+    /// Whether, and why, new requests are turned away for want of memory.
+    pub memory_pressure: MemoryPressure,
+    /// Memory that the machine, or the control group, has left, in bytes.
+    pub available_bytes: u64,
     /// What the process holds.
     pub host: HostUsage,
     /// By name.
@@ -59,6 +65,21 @@ pub struct PoolUsage {
     pub resident_bytes: u64,
 }
 
+/// Whether there is memory for new requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryPressure {
+    /// There is.
+    #[default]
+    None,
+    /// The guests hold nearly all of `host.memory`: services that hold more than their share of it
+    /// take no new requests.
+    Guests,
+    /// The machine, or the control group, has less than `host.memory-reserve` left: no service takes
+    /// new requests.
+    Machine,
+}
+
 /// One service at one moment. Counts are since the host started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceStatus {
@@ -76,8 +97,12 @@ pub struct ServiceStatus {
     pub in_flight: u32,
     /// Calls that wait for their turn.
     pub queued: u32,
-    /// Linear memory of all instances, in bytes.
+    /// What its instances hold, in bytes: memories, tables, and `buffer_bytes`.
     pub memory_bytes: u64,
+    /// The most that `memory_bytes` has been.
+    pub memory_peak_bytes: u64,
+    /// Of `memory_bytes`, what the host holds for the guests: bodies, header fields, handles, stacks.
+    pub buffer_bytes: u64,
     /// Calls that were admitted.
     pub calls: u64,
     /// Calls that were refused because the queue was full or the service not ready.
@@ -119,6 +144,8 @@ mod tests {
             in_flight: 0,
             queued: 0,
             memory_bytes: 0,
+            memory_peak_bytes: 4096,
+            buffer_bytes: 0,
             calls: 12,
             shed: 4,
             crashes: 6,

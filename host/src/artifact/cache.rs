@@ -7,6 +7,8 @@
 
 mod directory;
 mod entry;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod prune;
 
 use std::collections::HashMap;

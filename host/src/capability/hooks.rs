@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::Granted;
+use crate::instance::PIECE;
 use crate::outgoing::{DEPTH_HEADER, OutgoingScope, Sending, Sent};
 
 /// The hooks of one instance. Dropped before the instance's resources: see [`OutgoingScope`].
@@ -70,6 +71,14 @@ impl WasiHttpHooks for Hooks {
 
     fn is_forbidden_header(&mut self, name: &http::HeaderName) -> bool {
         is_forbidden(name)
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        PIECE
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        PIECE
     }
 
     fn send_request(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use skep_core::lifecycle::Phase;
-use skep_core::status::{HostStatus, ServiceStatus};
+use skep_core::status::{HostStatus, MemoryPressure, ServiceStatus};
 
 use super::{Exit, report};
 use crate::control;
@@ -78,7 +78,20 @@ fn table(out: &mut impl Write, status: &HostStatus) -> std::io::Result<()> {
             cause(row),
         )?;
     }
-    Ok(())
+    match status.memory_pressure {
+        MemoryPressure::None => Ok(()),
+        MemoryPressure::Guests => writeln!(
+            out,
+            "guests hold {} of {} MiB: services with more than their share get no new requests",
+            status.memory_bytes >> 20,
+            status.memory_limit_bytes >> 20,
+        ),
+        MemoryPressure::Machine => writeln!(
+            out,
+            "the machine has {} MiB left, less than `host.memory-reserve`: there are no new requests",
+            status.available_bytes >> 20,
+        ),
+    }
 }
 
 fn cause(row: &ServiceStatus) -> String {

@@ -11,15 +11,17 @@ use wasmtime::Engine;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi_http::{p2, p3};
 
-use super::{Application, Part, Runs, most_instances};
+use super::{Application, Part, Runs, chain, most_instances};
 use crate::artifact::{Cache, Digest};
 use crate::capability::{self, Granted, Linkers};
 use crate::engine::{CoarseClock, Kind, PoolSize};
-use crate::instance::memory::{HostMemory, ServiceMemory};
+use crate::instance::memory::MemoryLimits;
 use crate::instance::pool::{Pool, Reuse};
 use crate::instance::shared::{Group, Sharing};
 use crate::instance::{GuestState, InstanceLimits, Mould, once, worker};
 use crate::log::Sink;
+use crate::memory::buffers::Buffers;
+use crate::memory::{HostMemory, ServiceMemory};
 use crate::scheduler::{Scheduler, Share};
 use crate::service::{Admission, Handler, RequestLimits, Revision, Service as Handle};
 
@@ -196,22 +198,25 @@ fn revision(
                 format!("`{name}` does not fit the host's interfaces: {error:#}"),
             )
         })?;
+    let memory = ServiceMemory::new(
+        service.limits.memory_total.as_u64(),
+        machinery.memory.clone(),
+    );
+    let lobby = Buffers::new(memory.clone(), u64::MAX);
     let granted = capability::grant(
         service,
         &application.source,
         handle.name().clone(),
         FIRST_REVISION,
         machinery.sink.clone(),
+        lobby.clone(),
     )
     .map_err(|error| mistake("grant", chain(&error)))?;
-    let memory = ServiceMemory::new(
-        service.limits.memory_total.as_u64(),
-        machinery.memory.clone(),
-    );
+    let stack = application.manifest.host.stack.as_u64();
     let share = machinery
         .scheduler
         .share(service.limits.cpu_weight, service.limits.cpu_share);
-    let mould = mould(service, works, granted, memory.clone(), share);
+    let mould = mould(service, works, granted, memory.clone(), stack, share);
     let handler = handler(service, part, pre, mould, handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
     let limits = &service.limits;
@@ -234,6 +239,7 @@ fn revision(
         },
         admission: Admission::new(places as usize, limits.queue as usize),
         memory,
+        lobby,
         clock: machinery.clock.clone(),
     };
     Ok(Built {
@@ -251,6 +257,7 @@ fn mould(
     works: &Works,
     granted: Arc<Granted>,
     memory: Arc<ServiceMemory>,
+    stack: u64,
     share: Arc<Share>,
 ) -> Mould {
     let limits = &service.limits;
@@ -258,8 +265,13 @@ fn mould(
         engine: works.engine.clone(),
         granted,
         limits: InstanceLimits {
-            memory: limits.memory.as_u64(),
-            table_elements: limits.table_elements as usize,
+            memory: MemoryLimits {
+                memory: limits.memory.as_u64(),
+                policy: limits.memory_policy,
+                table_elements: limits.table_elements as usize,
+                buffers: limits.buffers.as_u64(),
+                stack,
+            },
             cpu: limits.cpu,
             handles: limits.handles as usize,
             hostcall_fuel: limits.hostcall_fuel.as_usize(),
@@ -344,8 +356,4 @@ pub(crate) fn routes(
         Some((route.spec.value.clone(), target))
     });
     skep_core::route::RouteTable::build(routes.collect())
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    crate::log::chain(error).to_string()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
 
-use super::{Application, DeployError, Part, Runs, Source, resolve};
+use super::{Application, DeployError, Part, Runs, Source, chain, resolve};
 use crate::artifact::{Artifact, ArtifactError, Description, Need, required_grants};
 use crate::capability::{self, Linked};
 use crate::listener;
@@ -371,15 +371,4 @@ fn check_routes(
             );
         }
     }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -13,6 +13,8 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::Error as HttpError;
 
+use crate::memory::buffers::{Buffers, COUNTED_PIECE};
+
 /// What became of a request's body, for the gateway, which no longer has it.
 #[derive(Debug, Default)]
 pub(crate) struct BodyReport {
@@ -69,6 +71,8 @@ struct Open {
     /// What was read before the guest was called: one piece of data, then perhaps trailers.
     ahead: Option<Bytes>,
     ahead_trailers: Option<HeaderMap>,
+    /// Where what was read ahead is counted.
+    lobby: Option<Arc<Buffers>>,
     over: bool,
 }
 
@@ -87,6 +91,7 @@ impl IncomingBody {
         incoming: Incoming,
         limit: u64,
         pause: Duration,
+        lobby: Option<Arc<Buffers>>,
     ) -> (IncomingBody, Arc<BodyReport>) {
         let report = Arc::new(BodyReport::default());
         let open = Open {
@@ -97,6 +102,7 @@ impl IncomingBody {
             report: report.clone(),
             ahead: None,
             ahead_trailers: None,
+            lobby,
             over: false,
         };
         (
@@ -118,6 +124,9 @@ impl IncomingBody {
             return Ok(());
         };
         let wanted = declared.min(GATHERED);
+        let counted = wanted >= COUNTED_PIECE as u64;
+        let lobby = open.lobby.take().filter(|_| counted);
+        let coming = lobby.as_ref().map(|lobby| lobby.note(wanted));
         let mut gathered = BytesMut::new();
         while open.report.read() < wanted {
             match std::future::poll_fn(|cx| open.poll(cx)).await {
@@ -129,6 +138,10 @@ impl IncomingBody {
         if !gathered.is_empty() {
             open.ahead = Some(gathered.freeze());
         }
+        if let (Some(lobby), Some(data)) = (lobby, open.ahead.take()) {
+            open.ahead = Some(lobby.keep_noted(data));
+        }
+        drop(coming);
         Ok(())
     }
 }

@@ -115,6 +115,12 @@ impl Fault {
             Fault::Service(Refused::Shed(Shed::QueueTimeout)) => {
                 row(StatusCode::SERVICE_UNAVAILABLE, BUSY, "queue-timeout", Host)
             }
+            Fault::Service(Refused::Shed(Shed::Memory)) => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                NO_MEMORY,
+                "memory-pressure",
+                Host,
+            ),
             Fault::Service(Refused::Failed(failure)) => failed(failure),
         }
     }
@@ -126,6 +132,11 @@ impl Fault {
                 Some(closed.retry_after.unwrap_or(RETRY_AFTER))
             }
             Fault::Service(Refused::Shed(_)) => Some(RETRY_AFTER),
+            Fault::Service(Refused::Failed(failure))
+                if matches!(**failure, Failure::NoMemory(_)) =>
+            {
+                Some(RETRY_AFTER)
+            }
             _ => None,
         }
     }
@@ -151,6 +162,8 @@ impl Fault {
     }
 }
 
+const NO_MEMORY: &str = "The server has no memory for more requests at the moment.";
+
 const BUSY: &str = "The service has more requests than it can take at the moment.";
 
 fn failed(failure: &Failure) -> Row {
@@ -163,12 +176,14 @@ fn failed(failure: &Failure) -> Row {
             StatusCode::SERVICE_UNAVAILABLE,
             "The service could not be started.",
         ),
+        Failure::NoMemory(_) => (StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY),
         Failure::HostPanic { .. } => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "The server failed to handle the request.",
         ),
         Failure::Trap(_)
         | Failure::CpuLimit(_)
+        | Failure::MemoryLimit(_)
         | Failure::NoResponse
         | Failure::UnfinishedBody
         | Failure::ErrorCode { .. } => (
@@ -177,7 +192,7 @@ fn failed(failure: &Failure) -> Row {
         ),
     };
     let blame = match failure {
-        Failure::HostPanic { .. } => Blame::Host,
+        Failure::HostPanic { .. } | Failure::NoMemory(_) => Blame::Host,
         _ => Blame::Guest,
     };
     Row {
@@ -200,6 +215,7 @@ mod tests {
         let failures = [
             Failure::Trap(wasmtime::Error::msg(secret)),
             Failure::CpuLimit(wasmtime::Error::msg(secret)),
+            Failure::MemoryLimit(wasmtime::Error::msg(secret)),
             Failure::Instantiate(wasmtime::Error::msg(secret)),
             Failure::ErrorCode {
                 code: secret.to_owned(),
@@ -225,6 +241,10 @@ mod tests {
                 .retry_after()
                 .is_some()
         );
+        let full = Failure::NoMemory(crate::memory::Refusal::Host);
+        let full = Fault::Service(Refused::Failed(Arc::new(full)));
+        assert!(full.retry_after().is_some());
+        assert_eq!(full.row().blame, Blame::Host);
         assert!(Fault::NotFound.retry_after().is_none());
     }
 }

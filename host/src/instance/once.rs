@@ -23,7 +23,7 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 use super::meter::Meter;
-use super::{Failure, GuestState, Mould};
+use super::{Failure, GuestState, Mould, cut_text};
 use crate::scheduler::Computation;
 
 /// An instance between two requests.
@@ -58,7 +58,7 @@ impl Live {
         meter: Arc<Meter>,
     ) -> Result<Live, Failure> {
         let made = code.pre.instantiate_async(&mut store).await;
-        let proxy = made.map_err(Failure::of_instantiation)?;
+        let proxy = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
         Ok(Live {
             store,
             proxy,
@@ -181,7 +181,7 @@ impl Exchange {
                     Poll::Ready(ended) => ended.live,
                     Poll::Pending => None,
                 };
-                let code = format!("{code:?}");
+                let code = cut_text(&format_args!("{code:?}"));
                 Poll::Ready((Progress::Failed(Failure::ErrorCode { code }), live))
             }
             (None, Poll::Ready(ended)) => {
@@ -277,7 +277,7 @@ impl Given {
     }
 }
 
-async fn run(start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) -> Ended {
+async fn run(mut start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) -> Ended {
     let failed = |failure| {
         slot.failing.store(true, Ordering::Release);
         Ended {
@@ -287,7 +287,7 @@ async fn run(start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) -> E
     };
     let given = match given {
         Ok(given) => given,
-        Err(error) => return failed(Failure::of_call(error)),
+        Err(error) => return failed(Failure::of_call(error, start.store().data())),
     };
     let mut live = match start {
         Start::Again(live) => live,
@@ -303,12 +303,14 @@ async fn run(start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) -> E
         Ok(()) => {
             live.served += 1;
             live.store.data_mut().hooks().release();
+            // What it has piled up in the host is not carried into its next request.
+            let light = live.store.data_mut().appraise_at_rest().is_ok();
             Ended {
-                live: Some(live),
+                live: light.then_some(live),
                 result: Ok(()),
             }
         }
-        Err(error) => failed(Failure::of_call(error)),
+        Err(error) => failed(Failure::of_call(error, live.store.data())),
     }
 }
 

@@ -61,6 +61,11 @@ impl Pool {
     /// A restart: instances up to the number `last` are not used again.
     pub(crate) fn renew(&self, last: u64) {
         self.outdated.store(last, Ordering::Relaxed);
+        self.empty();
+    }
+
+    /// Memory is short: no instance is kept that is not at work.
+    pub(crate) fn empty(&self) {
         let dropped = std::mem::take(&mut *self.idle.lock());
         drop(dropped);
     }

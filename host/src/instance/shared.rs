@@ -21,7 +21,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView, p3};
 
 use super::meter::Meter;
-use super::{Failure, GuestState, Mould};
+use super::{Failure, GuestState, Mould, cut_text};
 use crate::scheduler::Computation;
 use crate::task;
 
@@ -105,7 +105,8 @@ impl Group {
             async move {
                 let mut store = code.mould.store(code.mould.number(), meter);
                 let made = code.pre.instantiate_async(&mut store).await;
-                made.map(drop).map_err(Failure::of_instantiation)
+                made.map(drop)
+                    .map_err(|error| Failure::of_instantiation(error, store.data()))
             }
         };
         let made = Computation::background(&self.code.mould.share, &meter, making).await;
@@ -122,6 +123,15 @@ impl Group {
         let missing = self.sharing.warm.saturating_sub(self.instances());
         for _ in 0..missing {
             self.start();
+        }
+    }
+
+    /// Memory is short: no instance is kept that is not at work.
+    pub(crate) fn empty(&self) {
+        for actor in self.actors.lock().values() {
+            if actor.in_flight.load(Ordering::Relaxed) == 0 {
+                actor.retire();
+            }
         }
     }
 
@@ -271,13 +281,16 @@ async fn serve(
         .instance
         .store(store.data().instance(), Ordering::Relaxed);
     let made = code.pre.instantiate_async(&mut store).await;
-    let service = made.map_err(|error| actor.ended_by(Failure::of_instantiation(error)))?;
+    let service = made.map_err(|error| {
+        let failure = Failure::of_instantiation(error, store.data());
+        actor.ended_by(failure)
+    })?;
     let served = store
         .run_concurrent(async |accessor| accept(accessor, &service, &actor, &mut queue, idle).await)
         .await;
     served
         .and_then(|served| served)
-        .map_err(|error| actor.ended_by(Failure::of_call(error)))
+        .map_err(|error| actor.ended_by(Failure::of_call(error, store.data())))
 }
 
 /// Takes requests until the instance is retired and its last request has gone.
@@ -348,6 +361,7 @@ async fn answer(
         depth,
         answer,
     } = job;
+    accessor.with(|mut store| store.get().appraise_at_rest())?;
     let (request, sent) = accessor.with(|mut store| {
         store.get().hooks().set_depth(depth);
         let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
@@ -360,7 +374,7 @@ async fn answer(
     let response = match service.handle(accessor, request).await? {
         Ok(response) => response,
         Err(code) => {
-            let code = format!("{code:?}");
+            let code = cut_text(&format_args!("{code:?}"));
             let _ = answer.send(Err(Arc::new(Failure::ErrorCode { code })));
             return Ok(());
         }

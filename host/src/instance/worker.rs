@@ -62,12 +62,12 @@ async fn run_in_store(code: Arc<Code>, meter: Arc<Meter>) -> Result<Exit, Failur
     let returned = match &code.pre {
         CommandPre::V02(pre) => {
             let made = pre.instantiate_async(&mut store).await;
-            let command = made.map_err(Failure::of_instantiation)?;
+            let command = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
             command.wasi_cli_run().call_run(&mut store).await
         }
         CommandPre::V03(pre) => {
             let made = pre.instantiate_async(&mut store).await;
-            let command = made.map_err(Failure::of_instantiation)?;
+            let command = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
             let run = async |accessor: &Accessor<GuestState>| {
                 command.wasi_cli_run().call_run(accessor).await
             };
@@ -83,7 +83,7 @@ async fn run_in_store(code: Arc<Code>, meter: Arc<Meter>) -> Result<Exit, Failur
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(0)) => Ok(Exit::Ok),
             Some(I32Exit(code)) => Ok(Exit::Code(*code)),
-            None => Err(Failure::of_call(error)),
+            None => Err(Failure::of_call(error, store.data())),
         },
     }
 }

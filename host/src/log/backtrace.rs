@@ -8,6 +8,9 @@
 //! captures a *native* backtrace too, which takes hundreds of milliseconds the first time.
 //! [`disable_native`] switches that off.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use std::fmt::{self, Write as _};
 
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};

@@ -10,6 +10,8 @@
 //!
 //! Lock order: a line's partial text, then the meter or the list of watched lines, then the sink.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod meter;
 mod stream;
 

@@ -1,6 +1,7 @@
 //! The response body on its way in: at the guest's pace, under the service's limits.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::Error;
 
 use super::exchange::Guard;
-use super::{OutgoingLimits, fault, headers};
+use super::{OutgoingPolicy, fault, headers};
+use crate::memory::buffers::Buffers;
 
 /// The response body that a guest reads. Dropped before its end, it cuts the exchange.
 pub(super) struct Download {
@@ -22,6 +24,7 @@ pub(super) struct Download {
     left: u64,
     limit: u64,
     trailers: usize,
+    buffers: Arc<Buffers>,
 }
 
 /// Empty frames skipped in one go: a peer may send as many as it likes.
@@ -32,8 +35,9 @@ impl Download {
         incoming: Incoming,
         guard: Guard,
         pause: Duration,
-        limits: &OutgoingLimits,
+        policy: &OutgoingPolicy,
     ) -> Result<Self, Error> {
+        let limits = &policy.limits;
         let limit = limits.response_body;
         if incoming.size_hint().lower() > limit {
             return Err(Error::HttpResponseBodySize(Some(limit)));
@@ -45,6 +49,7 @@ impl Download {
             left: limit,
             limit,
             trailers: limits.response_headers,
+            buffers: policy.buffers.clone(),
         };
         download.finish_at_end();
         Ok(download)
@@ -75,7 +80,7 @@ impl Download {
                 headers::strip_hop_by_hop(&mut trailers);
                 Ok(Frame::trailers(trailers))
             }
-            Err(data) => Ok(data),
+            Err(data) => Ok(data.map_data(|data| self.buffers.keep_noted(data))),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wasmtime_wasi_http::RequestOptions;
 
 use super::Origin;
+use crate::memory::buffers::Buffers;
 
 /// What one service may reach, and how much of it at a time.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct OutgoingPolicy {
     pub origins: Vec<Origin>,
     /// Bounds on time, sizes and numbers.
     pub limits: OutgoingLimits,
+    /// What pieces of responses are counted in while a guest has them.
+    pub buffers: Arc<Buffers>,
 }
 
 /// Bounds on one service's outgoing requests. A guest's own time-outs may only be shorter.

@@ -373,6 +373,7 @@ mod tests {
             service: "test".into(),
             origins: Vec::new(),
             limits: Default::default(),
+            buffers: crate::memory::buffers::Buffers::of_nobody(),
         });
         let scope = client.scope(0);
         let full = Full::new(Bytes::from_static(b"abc")).map_err(|never| match never {});

@@ -13,6 +13,8 @@ pub enum Shed {
     QueueFull,
     /// It waited in the queue for as long as it may.
     QueueTimeout,
+    /// There is too little memory for new requests: see `memory::watch`.
+    Memory,
 }
 
 /// The door-keeper of one revision.

@@ -15,9 +15,9 @@ use wasmtime_wasi_http::Error as HttpError;
 
 use super::{Call, Revision, Service};
 use crate::gateway::RequestId;
-use crate::instance::Failure;
 use crate::instance::once::{BodyEvent, OnceBody};
 use crate::instance::shared::{SharedBody, SharedBodyError};
+use crate::instance::{Failure, cut_text};
 use crate::task;
 
 /// What a request in a service holds until it is over: its place, and whom to tell.
@@ -161,6 +161,7 @@ impl AnswerBody {
             let limit = ticket.revision.limits().response_body;
             ticket.service.charge(body.cpu());
             let error = (whole.len() as u64 > limit).then_some(BodyError::TooLarge { limit });
+            let whole = ticket.revision.lobby.keep_noted(whole);
             let mut answer = AnswerBody::new(Source::Whole(Some(whole)), None, declared);
             answer.cpu = body.cpu();
             answer.instance = body.instance();
@@ -351,6 +352,11 @@ impl AnswerBody {
                 return self.fail(BodyError::TooLarge { limit });
             }
         }
+        // Counted until the connection has sent it.
+        let frame = match &self.ticket {
+            Some(ticket) => frame.map_data(|data| ticket.revision.lobby.keep_noted(data)),
+            None => frame,
+        };
         Poll::Ready(Some(Ok(frame)))
     }
 
@@ -474,5 +480,5 @@ fn declared(head: &http::response::Parts, head_only: bool) -> Option<u64> {
 }
 
 fn reason(error: &HttpError) -> String {
-    error.to_string()
+    cut_text(&format_args!("{error}"))
 }

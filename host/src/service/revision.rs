@@ -7,7 +7,9 @@ use super::Admission;
 use crate::engine::CoarseClock;
 use crate::instance::once::{self, Live};
 use crate::instance::pool::Pool;
-use crate::instance::{Failure, memory::ServiceMemory, shared, worker};
+use crate::instance::{Failure, shared, worker};
+use crate::memory::ServiceMemory;
+use crate::memory::buffers::Buffers;
 
 /// How a revision's component is run.
 pub enum Handler {
@@ -42,6 +44,8 @@ pub struct Revision {
     pub(crate) limits: RequestLimits,
     pub(crate) admission: Admission,
     pub(crate) memory: Arc<ServiceMemory>,
+    /// What is held for requests that have no instance yet, or no more.
+    pub(crate) lobby: Arc<Buffers>,
     pub(crate) clock: CoarseClock,
 }
 
@@ -66,9 +70,9 @@ impl Revision {
         &self.admission
     }
 
-    /// Bytes that its instances hold in memories and tables.
-    pub fn memory_held(&self) -> u64 {
-        self.memory.held()
+    /// What its instances hold, and what is held for them.
+    pub fn memory(&self) -> &ServiceMemory {
+        &self.memory
     }
 
     /// Instances kept ready for the next request, or shared by several.
@@ -87,13 +91,22 @@ impl Revision {
         }
     }
 
-    /// Makes instances up to the warm minimum and drops those idle for too long. Called by the
-    /// supervisor, a few times a second.
+    /// Makes instances up to the warm minimum and drops those idle for too long, or all of them
+    /// where memory is short. Called by the supervisor, a few times a second.
     ///
     /// # Errors
     /// What an instantiation failed with.
     pub(crate) async fn tend(&self) -> Result<(), Failure> {
+        let has_room = self.memory.has_room();
         match &self.handler {
+            Handler::Once { pool, .. } if !has_room => {
+                pool.empty();
+                Ok(())
+            }
+            Handler::Shared(group) if !has_room => {
+                group.empty();
+                Ok(())
+            }
             Handler::Once { code, pool } => {
                 pool.sweep(self.clock.now_ms());
                 for _ in 0..pool.missing() {

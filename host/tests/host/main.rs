@@ -22,6 +22,7 @@ mod instances;
 mod life;
 mod limits;
 mod matrix;
+mod memory;
 mod mistakes;
 mod routing;
 mod serving;

@@ -149,6 +149,7 @@ pub(crate) fn policy(origins: &[&str]) -> OutgoingPolicy {
         service: "guest".into(),
         origins: origins.iter().map(|o| o.parse().unwrap()).collect(),
         limits: OutgoingLimits::default(),
+        buffers: skep::memory::buffers::Buffers::of_nobody(),
     }
 }
 

@@ -16,6 +16,7 @@ use super::{HostSettings, MANIFEST_BYTES_MAX, Manifest, Route, SERVICES_MAX, Ser
 use crate::name::ServiceName;
 use crate::route::method::MethodSet;
 use crate::route::{HostPattern, Methods, RouteSpec};
+use crate::size::ByteSize;
 use crate::spanned::Spanned;
 use crate::{instances, limits};
 
@@ -173,11 +174,17 @@ impl Checker {
             "memory",
             limits::MEMORY_MIN..=limits::MEMORY_TOTAL_MAX,
         );
+        let memory_reserve = self.size_between(
+            &file.memory_reserve,
+            "memory-reserve",
+            ByteSize::bytes(0)..=limits::MEMORY_TOTAL_MAX,
+        );
         let instances = self.count_between(&file.instances, "instances", 1..=instances::MAX_MAX);
         let threads = self.count_between(&file.threads, "threads", 1..=limits::THREADS_MAX);
         let stack = self.size_between(&file.stack, "stack", limits::STACK_MIN..=limits::STACK_MAX);
         HostSettings {
             memory,
+            memory_reserve: memory_reserve.map(|reserve| reserve.value),
             instances,
             threads,
             stack: stack.map_or(limits::STACK, |stack| stack.value),

@@ -15,6 +15,7 @@ use super::read::{Read, Reader, Table, Value, table};
 use crate::cpu::{self, CpuShare};
 use crate::duration::{DurationRange, show};
 use crate::grant::{DirectoryMode, Origin};
+use crate::limits::MemoryPolicy;
 use crate::name::{AppName, ServiceName};
 use crate::restart::RestartWhen;
 use crate::route::method::Method;
@@ -138,8 +139,12 @@ table! {
 table! {
     /// Settings of the whole process.
     HostFile {
-        /// Linear memory of all guests together. Default: derived from the machine's memory.
+        /// Memory of all guests together, with what the host holds for them. Default: half of the
+        /// machine's memory, or of the control group's.
         "memory" memory: ByteSize,
+        /// Memory of the machine, or of the control group, that must stay free: with less, new
+        /// requests get 503 until there is more. Default: a sixteenth, at most 256MiB.
+        "memory-reserve" memory_reserve: ByteSize,
         /// Instances of all services together. Default: derived from the services' own limits.
         #[schemars(range(min = 1, max = instances::MAX_MAX))]
         "instances" instances: u32,
@@ -237,9 +242,17 @@ table! {
         /// Linear memory of one instance; growing beyond it fails in the guest. At most 4GiB.
         #[schemars(extend("default" = limits::MEMORY.to_string()))]
         "memory" memory: ByteSize,
-        /// Linear memory of all instances of the service together. Default: `memory` ×
-        /// `instances.max`.
+        /// Memory of all instances of the service together, with what the host holds for them: tables,
+        /// buffers, stacks. Default: `memory` × `instances.max`.
         "memory-total" memory_total: ByteSize,
+        /// `fail`: a guest that wants more than `memory` or `memory-total` is told no and goes on.
+        /// `trap`: its call is ended.
+        #[schemars(extend("default" = "fail"))]
+        "memory-policy" memory_policy: MemoryPolicy,
+        /// Bytes that the host holds for one instance beside its memories: pieces of bodies on their
+        /// way, header fields, handles. Beyond it the call is ended.
+        #[schemars(extend("default" = limits::BUFFERS.to_string()))]
+        "buffers" buffers: ByteSize,
         /// Elements of all tables (function references and the like) of one instance. Large
         /// interpreters have some ten thousand.
         #[schemars(extend("default" = limits::TABLE_ELEMENTS), range(min = 1, max = limits::TABLE_ELEMENTS_MAX))]

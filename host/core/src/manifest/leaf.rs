@@ -16,6 +16,7 @@ use super::suggest::did_you_mean;
 use crate::cpu::CpuShare;
 use crate::duration::DurationRange;
 use crate::grant::{DirectoryMode, Origin};
+use crate::limits::MemoryPolicy;
 use crate::name::{AppName, ServiceName};
 use crate::restart::RestartWhen;
 use crate::route::method::{METHODS, Method};
@@ -339,6 +340,16 @@ impl Read for RestartWhen {
             ("always", Self::Always),
             ("never", Self::Never),
         ];
+        choose(&words, value, reader, Self::EXPECTS)
+    }
+}
+
+schema!(MemoryPolicy, { "type": "string", "enum": ["fail", "trap"] });
+
+impl Read for MemoryPolicy {
+    const EXPECTS: &'static str = "\"fail\" or \"trap\"";
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let words = [("fail", Self::Fail), ("trap", Self::Trap)];
         choose(&words, value, reader, Self::EXPECTS)
     }
 }

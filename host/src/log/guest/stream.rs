@@ -66,12 +66,8 @@ impl GuestStream {
 
     fn writer(&self) -> Writer {
         let line = self.line.get_or_init(|| {
-            Arc::new(Line {
-                log: Arc::clone(&self.log),
-                instance: self.instance,
-                stream: self.stream,
-                partial: Mutex::new(Partial::default()),
-            })
+            let log = Arc::clone(&self.log);
+            Arc::new(Line::of(log, self.instance, self.stream))
         });
         Writer(Arc::clone(line))
     }
@@ -139,6 +135,16 @@ impl AsyncWrite for Writer {
 }
 
 impl Line {
+    /// A line with nothing in it.
+    pub(super) fn of(log: Arc<GuestLog>, instance: u64, stream: Stream) -> Line {
+        Line {
+            log,
+            instance,
+            stream,
+            partial: Mutex::default(),
+        }
+    }
+
     /// Shows each line that ends in `bytes`, keeps what follows the last one.
     fn write(self: &Arc<Self>, bytes: &[u8], now: Instant) {
         let mut partial = self.partial.lock();
@@ -259,7 +265,7 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// What to show of a line and how much is left out: at most `limit` bytes, no half character at
 /// the cut. `omitted` bytes have been left out before.
-fn cut_line(line: &[u8], limit: usize, omitted: u64) -> (&[u8], u64) {
+pub(super) fn cut_line(line: &[u8], limit: usize, omitted: u64) -> (&[u8], u64) {
     let mut shown = line.get(..limit).unwrap_or(line);
     if shown.len() < line.len() || omitted > 0 {
         shown = without_half_character(shown);

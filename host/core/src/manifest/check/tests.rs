@@ -434,7 +434,7 @@ fn the_host() {
 
 #[test]
 fn limits_of_a_service() {
-    let rows: [(&str, Expect); 16] = [
+    let rows: [(&str, Expect); 17] = [
         (
             "limits.memory = \"64\"",
             expect![[r#"
@@ -464,6 +464,13 @@ fn limits_of_a_service() {
             expect![[r#"
             5:17 bad-size «"99999999999GiB"» this size does not fit into 64 bits — value of `memory`
         "#]],
+        ),
+        (
+            "limits = { memory-policy = \"trip\", buffers = \"1KiB\" }",
+            expect![[r#"
+                5:28 bad-choice «"trip"» `memory-policy` must be "fail" or "trap", not "trip" — not one of them (did you mean `trap`?)
+                5:46 out-of-range «"1KiB"» `buffers` must be at least 256KiB, not 1KiB — out of range (from 256KiB to 4GiB)
+            "#]],
         ),
         (
             "limits.memory-total = \"32MiB\"",

@@ -55,6 +55,8 @@ impl Checker {
         let mut limits = ServiceLimits {
             memory,
             memory_total,
+            memory_policy: good(&file.memory_policy)
+                .map_or(default.memory_policy, |policy| policy.value),
             table_elements,
             cpu: cpu_time,
             cpu_share: good(&file.cpu_share).map(|share| share.value),
@@ -73,6 +75,7 @@ impl Checker {
     fn sizes(&mut self, file: &ServiceLimitsFile, limits: &mut ServiceLimits) {
         let body = ByteSize::bytes(0)..=limits::BODY_MAX;
         let headers = ByteSize::kib(1)..=limits::HEADERS_MAX;
+        let buffers = limits::BUFFERS_MIN..=limits::BUFFERS_MAX;
         let fuel = ByteSize::kib(64)..=limits::HOSTCALL_FUEL_MAX;
         let rate = ByteSize::bytes(0)..=limits::LOG_RATE_MAX;
         // A shorter line says nothing.
@@ -91,6 +94,7 @@ impl Checker {
                 &mut limits.response_body,
             ),
             (&file.headers, "headers", headers, &mut limits.headers),
+            (&file.buffers, "buffers", buffers, &mut limits.buffers),
             (
                 &file.hostcall_fuel,
                 "hostcall-fuel",

@@ -1,0 +1,15 @@
+(component $shop
+  (import "wasi:clocks/wall-clock@0.2.0" (instance (export "now" (func (result u64)))))
+  (import "wasi:http/outgoing-handler@0.2.99" (instance))
+  (import "wasi:config/store@0.2.0-rc.1" (instance))
+  (import "wasi:sockets/tcp@0.2.3" (instance))
+  (import "wasi:filesystem/types@0.2.3" (instance))
+  (core module $m
+    (memory (export "memory") 17)
+    (table 5 funcref)
+    (func (export "f"))
+    (@producers (language "Rust" "") (processed-by "rustc" "1.91.0")))
+  (core instance $i (instantiate $m))
+  (func $f (canon lift (core func $i "f")))
+  (instance $h (export "handle" (func $f)))
+  (export "wasi:http/incoming-handler@0.2.3" (instance $h)))
