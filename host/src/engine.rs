@@ -193,7 +193,7 @@ pub fn start(kind: Kind, wanted: PoolSize) -> wasmtime::Result<Started> {
 
 /// Milliseconds since the host began, as of the last epoch tick. For time-outs of seconds this
 /// saves a clock reading per request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CoarseClock(Arc<AtomicU64>);
 
 impl CoarseClock {

@@ -9,6 +9,7 @@ mod fault;
 mod forwarded;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod refusal;
 mod request_id;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
+use skep_core::heard;
 use skep_core::manifest::Network;
 use skep_core::route::{self, Lookup, RouteTable};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme as WasiScheme;
@@ -27,9 +29,10 @@ pub(crate) use self::answer::GatewayBody;
 use self::answer::{Entry, problem};
 use self::body::{BodyReport, IncomingBody};
 pub use self::fault::Blame;
-use self::fault::Fault;
+pub(crate) use self::fault::Fault;
 pub(crate) use self::forwarded::Peer;
 pub(crate) use self::request_id::RequestId;
+use crate::lag::Pace;
 use crate::log::Sink;
 use crate::outgoing::{DEPTH_HEADER, depth};
 use crate::service::{Call, Service};
@@ -58,8 +61,10 @@ pub struct Settings {
     pub header_bytes: u64,
     /// Number of them.
     pub header_count: usize,
-    /// The longest pause of a client within its request's body.
-    pub body_timeout: Duration,
+    /// What a client owes of its request's body.
+    pub body_pace: Pace,
+    /// What a client owes in taking an answer.
+    pub write_pace: Pace,
 }
 
 /// See the module. Shared by all connections.
@@ -85,12 +90,13 @@ impl Gateway {
     }
 
     /// Answers one request. Dropping the future, or the answer's body before its end, cancels the
-    /// guest's call.
-    pub(crate) async fn answer(
+    /// guest's call. `open` is dropped when all of it is over.
+    pub(crate) async fn answer<O: Unpin>(
         &self,
         peer: &Peer,
         request: Request<Incoming>,
-    ) -> Response<GatewayBody> {
+        open: O,
+    ) -> Response<GatewayBody<O>> {
         let (mut parts, incoming) = request.into_parts();
         let id = RequestId::accept_or_make(&parts.headers);
         let mut entry = self
@@ -108,13 +114,14 @@ impl Gateway {
                 if let Some(logged) = &mut entry {
                     logged.entry.answered(status);
                 }
-                Response::from_parts(parts, GatewayBody::new(body, entry))
+                let body = GatewayBody::new(body, entry, open, self.settings.write_pace);
+                Response::from_parts(parts, body)
             }
             Err(fault) => {
                 if let Some(logged) = &mut entry {
                     logged.entry.failed(&fault);
                 }
-                problem(&fault, &id, entry)
+                problem(&fault, &id, entry, open)
             }
         }
     }
@@ -167,7 +174,11 @@ impl Gateway {
             depth,
             deadline,
         };
+        let lag = call.request.body().lag().cloned();
         let (answer, record) = service.call(call).await;
+        if let Some(lag) = lag {
+            lag.ease();
+        }
         if let Some(entry) = entry {
             entry.called(record, report.clone());
         }
@@ -245,9 +256,9 @@ impl Gateway {
         if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
             return Err(Fault::BodyTooLarge);
         }
-        let pause = self.settings.body_timeout;
+        let pace = self.settings.body_pace;
         let lobby = revision.map(|revision| revision.lobby.clone());
-        let (body, report) = IncomingBody::new(incoming, limit.unwrap_or(0), pause, lobby);
+        let (body, report) = IncomingBody::new(incoming, limit.unwrap_or(0), pace, lobby);
         Ok((body, Some(report)))
     }
 }
@@ -267,8 +278,11 @@ fn authority(parts: &mut http::request::Parts) -> Result<HeaderValue, Fault> {
                 "The request's target has user information.",
             ));
         }
-        let value = HeaderValue::from_str(authority.as_str())
-            .map_err(|_| Fault::BadRequest("The request's target names no valid host."))?;
+        let none = Fault::BadRequest("The request's target names no valid host.");
+        if !heard::is_host(authority.as_str().as_bytes()) {
+            return Err(none);
+        }
+        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| none)?;
         parts.headers.insert(HOST, value.clone());
         return Ok(value);
     }
@@ -288,18 +302,12 @@ fn authority(parts: &mut http::request::Parts) -> Result<HeaderValue, Fault> {
         }
         return Err(Fault::BadRequest("The request has no Host header."));
     };
-    if !is_host(host.as_bytes()) {
+    if !heard::is_host(host.as_bytes()) {
         return Err(Fault::BadRequest(
             "The request's Host header is not a host.",
         ));
     }
     Ok(host.clone())
-}
-
-/// Letters, digits and what else hosts, addresses and ports are written with.
-fn is_host(bytes: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(byte);
-    !bytes.is_empty() && bytes.iter().all(allowed)
 }
 
 /// Brings the path into its one spelling, for the router and for the guest alike.
@@ -358,22 +366,7 @@ fn keep_valid_trace(headers: &mut http::HeaderMap) {
     let Some(value) = headers.get(&TRACEPARENT) else {
         return;
     };
-    let bytes = value.as_bytes();
-    let hex = |range: std::ops::Range<usize>| {
-        bytes[range]
-            .iter()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
-    };
-    let zero = |range: std::ops::Range<usize>| bytes[range].iter().all(|b| *b == b'0');
-    let shaped = bytes.len() >= 55
-        && [2, 35, 52].iter().all(|at| bytes[*at] == b'-')
-        && hex(0..2)
-        && hex(3..35)
-        && hex(36..52)
-        && hex(53..55);
-    // Version 00 has exactly these fields; ff is forbidden; later versions may add more.
-    let versioned = shaped && &bytes[..2] != b"ff" && (&bytes[..2] != b"00" || bytes.len() == 55);
-    if !versioned || zero(3..35) || zero(36..52) {
+    if !heard::is_trace_parent(value.as_bytes()) {
         headers.remove(&TRACEPARENT);
         headers.remove(&TRACESTATE);
     }

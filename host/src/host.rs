@@ -20,6 +20,7 @@ use crate::capability::Linkers;
 use crate::deploy::{self, Application, Built, Machinery, Runs, Works};
 use crate::engine::{self, Kind, Ticker};
 use crate::gateway::{self, Gateway};
+use crate::lag::Pace;
 use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
 use crate::log::Sink;
 use crate::memory::HostMemory;
@@ -484,7 +485,14 @@ fn gateway_settings(manifest: &skep_core::manifest::Manifest) -> gateway::Settin
         trusted_proxies: http.trusted_proxies.clone(),
         header_bytes: http.limits.header_bytes.as_u64(),
         header_count: http.limits.header_count as usize,
-        body_timeout: http.limits.body_timeout,
+        body_pace: Pace {
+            most: http.limits.body_timeout,
+            rate: http.limits.body_rate.as_u64(),
+        },
+        write_pace: Pace {
+            most: http.limits.write_timeout,
+            rate: http.limits.write_rate.as_u64(),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ pub mod usage;
 pub mod listener;
 
 pub mod gateway;
+pub mod lag;
 
 pub mod service;
 

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 pub use self::tls::{TlsError, acceptor};
 use crate::engine::CoarseClock;
 use crate::gateway::Gateway;
-use crate::task;
+use crate::{lag, task};
 
 /// Connections that the kernel keeps for us between two rounds of accepting.
 const BACKLOG: i32 = 4096;
@@ -45,6 +45,14 @@ const H2_CONNECTION_WINDOW: u32 = 1 << 20;
 /// HTTP/2: streams that a client may reset before we have seen them end. Above, it is flooding us
 /// (CVE-2023-44487).
 const H2_PENDING_RESETS: usize = 32;
+
+/// HTTP/2: streams that we reset because of what the client sent in them. Above, it makes us work and
+/// forget, and the connection ends (CVE-2025-8671).
+const H2_OWN_RESETS: usize = 128;
+
+/// Bytes of an answer that the kernel keeps beyond what is under way to the client. With more, a slow
+/// client takes its answer in few large gulps, and looks as if it took none in between.
+const UNSENT: u32 = 128 << 10;
 
 /// HTTP/1: the read buffer has at least this, whatever the limit on headers: bodies pass through it.
 const H1_BUFFER_MIN: usize = 64 << 10;
@@ -180,7 +188,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, stream: F) {
-        task::spawn(task::Kind::Connection, stream);
+        task::spawn(task::Kind::Connection, lag::sending(stream));
     }
 }
 
@@ -202,6 +210,7 @@ fn protocol(limits: &ConnectionLimits) -> auto::Builder<Streams> {
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+        .max_local_error_reset_streams(H2_OWN_RESETS)
         .max_send_buf_size(H2_SEND_BUFFER)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW);
@@ -241,9 +250,10 @@ fn serve(
 ) {
     // Answers are written whole; waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     let open = Open::new(shared.clone(), room);
     task::spawn(task::Kind::Connection, async move {
-        connection::run(stream, address, &open.shared).await;
+        lag::sending(connection::run(stream, address, &open.shared)).await;
     });
 }
 

@@ -201,6 +201,9 @@ impl Service {
         let ticket = match revision.admission().enter(deadline).await {
             Ok((permit, waited)) => {
                 record.queued = waited;
+                if let Some(lag) = call.request.body().lag() {
+                    revision.admission().watch(lag);
+                }
                 body::Ticket::new(self.clone(), revision.clone(), permit, &call, patience)
             }
             Err(shed) => {

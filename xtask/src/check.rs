@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::Result;
 use crate::guests::{self, toolchain};
+use crate::proxies;
 use crate::run::{cargo, installed, root, run, say};
 use crate::soak;
 
@@ -17,6 +18,7 @@ pub(crate) fn test(args: &[String]) -> Result {
         [] => {
             check()?;
             guests::build()?;
+            proxies::prepare()?;
             run(
                 "building the host",
                 cargo()

@@ -9,6 +9,7 @@
 mod check;
 mod demo;
 mod guests;
+mod proxies;
 mod run;
 mod soak;
 
@@ -30,6 +31,7 @@ Commands:
   guests                build the guest components: fixtures into target/guests/NAME.wasm, and
                         the examples in their own folders
   toolchain             prepare the guest toolchain (target wasm32-wasip2) and stop
+  proxies               fetch the proxies that tests put in front of the host, and stop
   bench [ARGS...]       build guests and the host, then run the benchmarks with ARGS
   help                  this text
 
@@ -67,6 +69,7 @@ fn dispatch(args: &[String]) -> Result {
         "check" => no_arguments(rest).and_then(|()| check::check()),
         "guests" => no_arguments(rest).and_then(|()| guests::build()),
         "toolchain" => no_arguments(rest).and_then(|()| guests::toolchain::prepare().map(drop)),
+        "proxies" => no_arguments(rest).and_then(|()| proxies::prepare()),
         "bench" => bench(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -79,7 +79,32 @@ pub(crate) fn bad_trailers(out: ResponseOutparam) {
     }
 }
 
+/// All that came: the head, and how much of a body.
+pub(crate) fn report(request: &IncomingRequest, out: ResponseOutparam) {
+    let (bytes, end) = read(request);
+    let head = crate::report::request(request);
+    text(out, 200, &format!("{head}body: {bytes} bytes, {end}\n"));
+}
+
+/// Streams the body back under the length that the client declared.
+pub(crate) fn echo_declared(request: &IncomingRequest, out: ResponseOutparam) {
+    let length = request.headers().get("content-length");
+    let length = length.first().cloned().unwrap_or_default();
+    let length = String::from_utf8_lossy(&length).into_owned();
+    let mut sending = Sending::start(out, 200, &[("content-length", &length)]);
+    let incoming = request.consume().expect("the body is taken once");
+    if each_chunk(&incoming, |chunk| sending.write(chunk)) {
+        let _ = sending.finish(None);
+    }
+}
+
 pub(crate) fn count(request: &IncomingRequest, out: ResponseOutparam) {
+    let (bytes, end) = read(request);
+    text(out, 200, &format!("{bytes} bytes, {end}\n"));
+}
+
+/// Reads the whole body; how long it was and how it ended.
+fn read(request: &IncomingRequest) -> (usize, &'static str) {
     let mut bytes = 0;
     let incoming = request.consume().expect("the body is taken once");
     let whole = each_chunk(&incoming, |chunk| {
@@ -87,8 +112,7 @@ pub(crate) fn count(request: &IncomingRequest, out: ResponseOutparam) {
         true
     });
     let _ = trailers_of(incoming);
-    let end = if whole { "whole" } else { "cut short" };
-    text(out, 200, &format!("{bytes} bytes, {end}\n"));
+    (bytes, if whole { "whole" } else { "cut short" })
 }
 
 /// Reads at most `bytes` every `milliseconds`, which shows back-pressure to a fast sender.

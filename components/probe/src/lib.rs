@@ -36,6 +36,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Probe {
             "trickle" => bodies::trickle(out, n, target.number(2)),
             "trailers" => bodies::trailers(out),
             "bad-trailers" => bodies::bad_trailers(out),
+            "report" => bodies::report(&request, out),
+            "echo-declared" => bodies::echo_declared(&request, out),
             "count-body" => bodies::count(&request, out),
             "read-slowly" => bodies::read_slowly(&request, out, n, target.number(2)),
             "drop-request-body" => bodies::drop_unread(&request, out),

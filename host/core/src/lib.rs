@@ -8,6 +8,7 @@
 //! - [`limits`], [`instances`], [`restart`], [`health`], [`grant`]: what a service may use and how it lives
 //! - [`cpu`], [`fair`]: how CPU time is divided
 //! - [`route`]: host + path + method → service
+//! - [`heard`]: what is believed of a request's head
 //! - [`lifecycle`]: the state machine of one service
 //! - [`status`]: the rows that listings show
 //!
@@ -29,6 +30,7 @@ pub mod limits;
 pub mod restart;
 
 pub mod fair;
+pub mod heard;
 pub mod route;
 
 pub mod lifecycle;

@@ -213,6 +213,11 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time that a client may leave a response unread.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes per second that a client owes, of its request's body and of the answer that it takes: less
+/// than the slowest links of today carry, more than somebody sends who only wants to hold a place.
+pub const CLIENT_RATE: ByteSize = ByteSize::kib(1);
+/// A faster minimum would end honest clients.
+pub const CLIENT_RATE_MAX: ByteSize = ByteSize::mib(1);
 /// Streams at the same time on one HTTP/2 connection.
 pub const STREAMS: u32 = 128;
 /// More has no use but floods.
@@ -230,10 +235,14 @@ pub struct HttpLimits {
     pub header_timeout: Duration,
     /// Without a request under way.
     pub idle_timeout: Duration,
-    /// Between two reads of a request's body.
+    /// The furthest a client may lag behind with a request's body.
     pub body_timeout: Duration,
-    /// While the client does not read the response.
+    /// Bytes per second of a request's body that make up for waiting.
+    pub body_rate: ByteSize,
+    /// The furthest a client may lag behind in taking a response.
     pub write_timeout: Duration,
+    /// Bytes per second of a response, taken, that make up for waiting.
+    pub write_rate: ByteSize,
     /// HTTP/2 streams at the same time per connection.
     pub streams: u32,
 }
@@ -247,7 +256,9 @@ impl Default for HttpLimits {
             header_timeout: HEADER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
+            body_rate: CLIENT_RATE,
             write_timeout: WRITE_TIMEOUT,
+            write_rate: CLIENT_RATE,
             streams: STREAMS,
         }
     }

@@ -13,9 +13,10 @@ use http::{Method, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::BodyReport;
-use super::fault::Fault;
+use super::fault::{Fault, Row};
 use super::request_id::{self, RequestId};
 use super::{Arrival, TRACEPARENT};
+use crate::lag::{self, Lag, Pace};
 use crate::log::Sink;
 use crate::log::access::{AccessRecord, AccessService};
 use crate::service::{AnswerBody, BodyError, CallRecord, Service};
@@ -100,7 +101,7 @@ impl Entry {
     }
 
     /// The answer's body is over, whole or not.
-    fn ended(&mut self, body: &AnswerBody) {
+    fn ended(&mut self, body: &AnswerBody, slow: bool) {
         if self.service.is_some() && body.instance() != 0 {
             self.record.cpu = body.cpu();
             self.record.instance = body.instance();
@@ -114,8 +115,9 @@ impl Entry {
                 };
                 self.error = Some(crate::log::chain(error).to_string());
             }
-            None if !body.is_whole() => self.outcome = "client-gone",
-            None => {}
+            None if body.is_whole() => {}
+            None if slow => self.outcome = "client-slow",
+            None => self.outcome = "client-gone",
         }
     }
 
@@ -159,10 +161,16 @@ impl Entry {
     }
 }
 
-/// The body of every answer; when it is dropped, its request is over and logged.
-pub(crate) struct GatewayBody {
+/// The body of every answer; when it is dropped, its request is over and logged. `O` is what the
+/// listener keeps for as long.
+pub(crate) struct GatewayBody<O> {
     body: AnswerBody,
+    /// The client's lag in taking it, if a guest waits for that.
+    lag: Option<Arc<Lag>>,
+    /// Bytes of the piece that the client is taking.
+    piece: u64,
     entry: Option<Logged>,
+    _open: O,
 }
 
 /// An entry that is logged when dropped, also when a request is cancelled before its answer.
@@ -177,13 +185,30 @@ impl Drop for Logged {
     }
 }
 
-impl GatewayBody {
-    pub(crate) fn new(body: AnswerBody, entry: Option<Logged>) -> GatewayBody {
-        GatewayBody { body, entry }
+impl<O> GatewayBody<O> {
+    pub(crate) fn new(
+        body: AnswerBody,
+        entry: Option<Logged>,
+        open: O,
+        pace: Pace,
+    ) -> GatewayBody<O> {
+        let lag = body.admission().map(|admission| {
+            let lag = Lag::new(pace);
+            admission.watch(&lag);
+            lag::watch_answer(&lag);
+            lag
+        });
+        GatewayBody {
+            body,
+            lag,
+            piece: 0,
+            entry,
+            _open: open,
+        }
     }
 }
 
-impl Body for GatewayBody {
+impl<O: Unpin> Body for GatewayBody<O> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -191,7 +216,20 @@ impl Body for GatewayBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let this = &mut *self;
+        // It is asked for more, so what was there has been taken.
+        if let Some(lag) = &this.lag {
+            lag.moved(std::mem::take(&mut this.piece));
+        }
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let (Some(lag), Poll::Ready(Some(Ok(frame)))) = (&this.lag, &polled) {
+            this.piece = frame.data_ref().map_or(0, Bytes::len) as u64;
+            // Once its place is given back, nobody else needs what the client holds up.
+            if this.body.admission().is_some() {
+                lag.wait();
+            }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -203,22 +241,21 @@ impl Body for GatewayBody {
     }
 }
 
-impl Drop for GatewayBody {
+impl<O> Drop for GatewayBody<O> {
     fn drop(&mut self) {
         if let Some(logged) = &mut self.entry {
             logged.sent = self.body.sent();
-            logged.entry.ended(&self.body);
+            let slow = self.lag.as_ref().is_some_and(|lag| lag.is_over());
+            logged.entry.ended(&self.body, slow);
         }
     }
 }
 
-/// The answer to a request that no guest answered.
-pub(crate) fn problem(
-    fault: &Fault,
-    id: &RequestId,
-    entry: Option<Logged>,
-) -> Response<GatewayBody> {
-    let row = fault.row();
+/// The media type of a problem.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
+/// The text of a problem.
+pub(super) fn document(row: Row, id: &RequestId) -> String {
     let text = serde_json::json!({
         "type": "about:blank",
         "title": row.status.canonical_reason().unwrap_or("Error"),
@@ -226,14 +263,28 @@ pub(crate) fn problem(
         "detail": row.text,
         "request_id": id.as_str(),
     });
-    let body = AnswerBody::text(Bytes::from(format!("{text}\n")));
-    let mut response = Response::new(GatewayBody::new(body, entry));
+    format!("{text}\n")
+}
+
+/// The answer to a request that no guest answered.
+pub(crate) fn problem<O>(
+    fault: &Fault,
+    id: &RequestId,
+    entry: Option<Logged>,
+    open: O,
+) -> Response<GatewayBody<O>> {
+    let row = fault.row();
+    let body = AnswerBody::text(Bytes::from(document(row, id)));
+    let mut response = Response::new(GatewayBody {
+        body,
+        lag: None,
+        piece: 0,
+        entry,
+        _open: open,
+    });
     *response.status_mut() = row.status;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
     headers.insert(request_id::HEADER, id.value().clone());
     if let Fault::MethodNotAllowed(allow) = fault
         && let Ok(allow) = HeaderValue::from_str(allow)

@@ -1,10 +1,9 @@
-//! A request's body on its way to the guest: bounded in size and in the client's pauses.
+//! A request's body on its way to the guest: bounded in size and in the client's lag.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -13,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::Error as HttpError;
 
+use crate::lag::{Lag, Pace};
 use crate::memory::buffers::{Buffers, COUNTED_PIECE};
 
 /// What became of a request's body, for the gateway, which no longer has it.
@@ -27,7 +27,7 @@ pub(crate) struct BodyReport {
 pub(crate) enum BodyFault {
     /// It is larger than `limits.request-body`.
     TooLarge,
-    /// The client paused for longer than `http.limits.body-timeout`.
+    /// The client lagged behind: `http.limits.body-timeout`, or others wanted its place.
     TimedOut,
     /// The connection or the framing broke.
     Broken,
@@ -64,7 +64,7 @@ pub(crate) struct IncomingBody {
 struct Open {
     incoming: Incoming,
     limit: u64,
-    pause: Duration,
+    lag: Arc<Lag>,
     /// Set while the guest waits for the client.
     alarm: Option<Pin<Box<Sleep>>>,
     report: Arc<BodyReport>,
@@ -86,18 +86,18 @@ impl IncomingBody {
         IncomingBody { open: None }
     }
 
-    /// A body of at most `limit` bytes, from a client that pauses for at most `pause`.
+    /// A body of at most `limit` bytes, from a client that keeps this pace.
     pub(crate) fn new(
         incoming: Incoming,
         limit: u64,
-        pause: Duration,
+        pace: Pace,
         lobby: Option<Arc<Buffers>>,
     ) -> (IncomingBody, Arc<BodyReport>) {
         let report = Arc::new(BodyReport::default());
         let open = Open {
             incoming,
             limit,
-            pause,
+            lag: Lag::new(pace),
             alarm: None,
             report: report.clone(),
             ahead: None,
@@ -111,6 +111,13 @@ impl IncomingBody {
             },
             report,
         )
+    }
+
+    /// The client's lag with a body that has not come to its end.
+    pub(crate) fn lag(&self) -> Option<&Arc<Lag>> {
+        let open = self.open.as_ref()?;
+        let here = open.over || open.incoming.is_end_stream();
+        (!here).then_some(&open.lag)
     }
 
     /// Waits until a body of `declared` bytes is here, or its first [`GATHERED`] bytes are. A client
@@ -138,7 +145,9 @@ impl IncomingBody {
         if !gathered.is_empty() {
             open.ahead = Some(gathered.freeze());
         }
-        if let (Some(lobby), Some(data)) = (lobby, open.ahead.take()) {
+        if let Some(lobby) = lobby
+            && let Some(data) = open.ahead.take()
+        {
             open.ahead = Some(lobby.keep_noted(data));
         }
         drop(coming);
@@ -173,14 +182,15 @@ impl Open {
             return Poll::Ready(None);
         }
         let Poll::Ready(polled) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            let wake = Instant::now() + self.pause;
-            let alarm = self
-                .alarm
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake.into())));
-            ready!(alarm.as_mut().poll(cx));
+            self.lag.wait();
+            ready!(self.lag.poll_end(cx, &mut self.alarm));
             return self.end(TIMED_OUT, HttpError::ConnectionReadTimeout);
         };
-        self.alarm = None;
+        if self.alarm.take().is_some() {
+            let frame = polled.as_ref().and_then(|frame| frame.as_ref().ok());
+            let data = frame.and_then(Frame::data_ref);
+            self.lag.moved(data.map_or(0, Bytes::len) as u64);
+        }
         match polled {
             None => {
                 self.over = true;

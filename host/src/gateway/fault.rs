@@ -20,6 +20,12 @@ pub(crate) enum Fault {
     NotFound,
     /// Routes fit, but none for the method; with the methods that have one.
     MethodNotAllowed(String),
+    /// What came is no HTTP/1 request; with hyper's reason.
+    NotHttp(String),
+    /// The request's target is longer than any is.
+    TargetTooLong,
+    /// The head did not come to its end in time.
+    HeadLate,
     /// The head is larger than `http.limits` allow.
     HeadersTooLarge,
     /// The body is larger than `limits.request-body` allows.
@@ -77,6 +83,24 @@ impl Fault {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This path does not take this method; the Allow header lists those it takes.",
                 "method-not-allowed",
+                Client,
+            ),
+            Fault::NotHttp(_) => row(
+                StatusCode::BAD_REQUEST,
+                "What was sent is not an HTTP/1 request.",
+                "not-http",
+                Client,
+            ),
+            Fault::TargetTooLong => row(
+                StatusCode::URI_TOO_LONG,
+                "The request's target is too long.",
+                "target-too-long",
+                Client,
+            ),
+            Fault::HeadLate => row(
+                StatusCode::REQUEST_TIMEOUT,
+                "The request's header did not arrive in time.",
+                "header-timeout",
                 Client,
             ),
             Fault::HeadersTooLarge => row(
@@ -153,6 +177,7 @@ impl Fault {
     /// The error with its causes, for the log.
     pub(crate) fn chain(&self) -> Option<String> {
         match self {
+            Fault::NotHttp(reason) => Some(reason.clone()),
             Fault::Service(Refused::Closed(closed)) => Some(closed.reason.clone()),
             Fault::Service(Refused::Failed(failure)) => {
                 Some(crate::log::chain(&**failure).to_string())

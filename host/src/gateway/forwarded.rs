@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, InvalidUri};
 use parking_lot::Mutex;
+use skep_core::heard;
 use skep_core::manifest::Network;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -97,22 +98,9 @@ impl Peer {
 
     /// The peer is a trusted proxy: what it says stays, and it is added to the list.
     fn extend(&self, headers: &mut HeaderMap, asked: &Asked, proxies: &[Network]) -> IpAddr {
-        let chain: Vec<IpAddr> = headers
-            .get_all(&FOR)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|entry| address(entry.trim()))
-            .collect();
-        // From the right: the last one that no trusted proxy vouches to be another proxy.
-        let stranger = chain
-            .iter()
-            .rev()
-            .find(|ip| !proxies.iter().any(|net| net.contains(**ip)));
-        let client = stranger
-            .or(chain.first())
-            .copied()
-            .unwrap_or(self.address.ip());
+        let said = headers.get_all(&FOR).iter();
+        let said: Vec<&str> = said.filter_map(|value| value.to_str().ok()).collect();
+        let client = heard::client(said.into_iter(), proxies).unwrap_or(self.address.ip());
         headers.append(FOR, self.for_.clone());
         headers.append(FORWARDED, asked.forwarded.clone());
         headers.entry(HOST).or_insert_with(|| asked.host.clone());
@@ -152,16 +140,6 @@ impl Peer {
         *last = Some(asked.clone());
         Ok(asked)
     }
-}
-
-/// An address as X-Forwarded-For lists it, perhaps with a port.
-fn address(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim_matches('"');
-    entry
-        .parse()
-        .ok()
-        .or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
-        .or_else(|| entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
 }
 
 fn ascii(text: &str) -> HeaderValue {

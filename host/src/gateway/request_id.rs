@@ -2,12 +2,10 @@
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use skep_core::heard::is_request_id;
 
 /// `x-request-id`, on requests to guests and on every answer.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longer ids are not ids; nobody may fill our logs through this header.
-const LENGTH_MAX: usize = 128;
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,7 +15,7 @@ impl RequestId {
     /// The client's id if it is one, or a new one of 128 random bits.
     pub(crate) fn accept_or_make(headers: &HeaderMap) -> RequestId {
         match headers.get(&HEADER) {
-            Some(value) if is_id(value.as_bytes()) => RequestId(value.clone()),
+            Some(value) if is_request_id(value.as_bytes()) => RequestId(value.clone()),
             _ => RequestId::make(),
         }
     }
@@ -43,7 +41,7 @@ impl RequestId {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        // Only visible ASCII gets in, see `is_id`.
+        // Only visible ASCII gets in, see `is_request_id`.
         self.0.to_str().unwrap_or_default()
     }
 
@@ -53,13 +51,10 @@ impl RequestId {
     }
 }
 
-fn is_id(bytes: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(byte);
-    !bytes.is_empty() && bytes.len() <= LENGTH_MAX && bytes.iter().all(allowed)
-}
-
 #[cfg(test)]
 mod tests {
+    use skep_core::heard::REQUEST_ID_MAX;
+
     use super::*;
 
     fn given(id: &str) -> String {
@@ -71,7 +66,7 @@ mod tests {
     #[test]
     fn a_clients_id_is_kept_if_it_is_one() {
         assert_eq!(given("abc-123_4.5"), "abc-123_4.5");
-        for bad in ["", "two words", "<script>", &"x".repeat(LENGTH_MAX + 1)] {
+        for bad in ["", "two words", "<script>", &"x".repeat(REQUEST_ID_MAX + 1)] {
             assert_eq!(given(bad).len(), 32, "{bad:?} must be replaced");
         }
     }

@@ -6,27 +6,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::socket::{InRequest, Traffic, Waiting, Watched};
+use super::socket::{Line, Traffic, Waiting, Watched};
 use super::{ConnectionLimits, Shared, Stopping};
-use crate::gateway::{GatewayBody, Peer};
-use crate::service::BodyError;
+use crate::gateway::{Fault, Peer};
 
-/// What a client is told whose head did not come in time.
-const HEAD_LATE: &str = "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\
-    \"detail\":\"The request's header did not arrive in time.\"}\n";
-
-/// How long such a client may take to take it.
+/// How long a client may take to take the last that is said to it.
 const LAST_WORD: Duration = Duration::from_millis(200);
+
+/// What a client still sends after the end is thrown away, for so long and so many bytes: a socket that
+/// is closed over unread bytes takes what was said last from the client.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 1 << 20;
 
 /// Serves one connection until it is closed, by either side.
 pub(super) async fn run(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
@@ -56,17 +54,17 @@ async fn converse<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = Arc::new(peer);
+    let asker = peer.clone();
     let (stream, reclaim) = Watched::new(stream, traffic.clone());
     let service = service_fn({
         let (shared, traffic) = (shared.clone(), traffic.clone());
         move |request: Request<Incoming>| {
-            let (shared, peer, in_request) = (shared.clone(), peer.clone(), traffic.begin());
+            let (shared, peer, in_request) = (shared.clone(), asker.clone(), traffic.begin());
+            let unanswered = traffic.unanswered();
             async move {
-                let response = shared.gateway.answer(&peer, request).await;
-                Ok::<_, std::convert::Infallible>(response.map(|body| CountedBody {
-                    body,
-                    _in_request: in_request,
-                }))
+                let response = shared.gateway.answer(&peer, request, in_request).await;
+                unanswered.answered();
+                Ok::<_, std::convert::Infallible>(response)
             }
         }
     });
@@ -88,16 +86,14 @@ async fn converse<S>(
     let mut known: Option<Waker> = None;
     let mut draining = false;
     let mut watch = Watch::new(&shared.limits);
-    std::future::poll_fn(|cx| {
+    let end = std::future::poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            if let Err(error) = ended {
-                tell_end(&*error, address);
-            }
-            return Poll::Ready(());
+            return Poll::Ready(End::Hyper(ended));
         }
+        reclaim.release(cx);
         let known = known_task(&mut known, cx);
         if known && !signal.has_changed().unwrap_or(true) {
-            return watch.poll(&traffic, cx, known);
+            return watch.poll(&traffic, cx, known).map(|()| End::Watch);
         }
         if !draining && stopped.as_mut().poll(cx).is_ready() {
             draining = true;
@@ -106,20 +102,54 @@ async fn converse<S>(
             cx.waker().wake_by_ref();
         }
         if draining && cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+            return Poll::Ready(End::Cut);
         }
-        watch.poll(&traffic, cx, known)
+        watch.poll(&traffic, cx, known).map(|()| End::Watch)
     })
     .await;
-    // Still there: hyper did not close it, so it was the watch or the host's stop.
-    if let Waiting::Head(_) = traffic.waiting()
-        && traffic.speaks_http1()
-        && !draining
-        && let Some(stream) = reclaim.take()
-    {
-        tracing::info!(client = %address, status = 408, "the request's head did not arrive in time");
-        let _ = tokio::time::timeout(LAST_WORD, refuse_late_head(stream)).await;
+    if matches!(end, End::Watch) && !traffic.speaks_http1() {
+        // Its client may be about to send a request: GOAWAY says that it was not looked at.
+        connection.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(LAST_WORD, connection.as_mut()).await;
+        return;
     }
+    let Some(mut line) = reclaim.take() else {
+        return;
+    };
+    let fault = match &end {
+        End::Hyper(Ok(())) => None,
+        End::Hyper(Err(error)) => {
+            tracing::debug!(client = %address, "connection ended: {error}");
+            match refused(&**error, &line.held) {
+                None => return,
+                fault => fault,
+            }
+        }
+        End::Watch if is_late(&traffic) && !draining => Some(Fault::HeadLate),
+        End::Watch | End::Cut => return,
+    };
+    if let Some(fault) = fault {
+        let now = std::time::Instant::now();
+        let since = now.checked_sub(traffic.head_for()).unwrap_or(now);
+        line.held = shared.gateway.refuse(&peer, &fault, since);
+    }
+    if !traffic.is_ended() || !line.held.is_empty() {
+        part(line).await;
+    }
+}
+
+/// Whether the client owes the rest of an HTTP/1 head (RFC 9110, section 15.5.9: then it is told).
+fn is_late(traffic: &Traffic) -> bool {
+    matches!(traffic.waiting(), Waiting::Head(_)) && traffic.speaks_http1()
+}
+
+/// Who ended a connection.
+enum End {
+    Hyper(Result<(), Box<dyn std::error::Error + Send + Sync>>),
+    /// The client has kept us waiting.
+    Watch,
+    /// The host stops.
+    Cut,
 }
 
 /// Whether this is the task that was here last; from now on it is.
@@ -133,25 +163,32 @@ fn known_task(known: &mut Option<Waker>, cx: &Context<'_>) -> bool {
     same
 }
 
-/// A head that is no head never reaches the gateway: hyper has answered it with 400 or 431.
-fn tell_end(error: &(dyn std::error::Error + 'static), address: SocketAddr) {
-    match error.downcast_ref::<hyper::Error>() {
-        Some(error) if error.is_parse() || error.is_parse_too_large() => {
-            tracing::info!(client = %address, "refused a request that is not HTTP: {error}");
-        }
-        _ => tracing::debug!(client = %address, "connection ended: {error}"),
+/// Why hyper refused what came, if that is why it ended, and if nothing else has still to be said
+/// before the refusal that it wrote.
+fn refused(error: &(dyn std::error::Error + 'static), held: &[u8]) -> Option<Fault> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    if !error.is_parse() && !error.is_parse_too_large() {
+        return None;
+    }
+    match held.get(9..12)? {
+        b"414" => Some(Fault::TargetTooLong),
+        b"431" => Some(Fault::HeadersTooLarge),
+        _ => Some(Fault::NotHttp(error.to_string())),
     }
 }
 
-/// RFC 9110, section 15.5.9: a server that closes for want of a request says 408.
-async fn refuse_late_head<S: AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
-    let length = HEAD_LATE.len();
-    let text = format!(
-        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n\
-         content-length: {length}\r\nconnection: close\r\n\r\n{HEAD_LATE}"
-    );
-    stream.write_all(text.as_bytes()).await?;
-    stream.shutdown().await
+/// Says the last that there is to say, and closes so that the client can read it.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut line: Line<S>) {
+    let say = async {
+        line.stream.write_all(&line.held).await?;
+        line.stream.shutdown().await
+    };
+    let said = tokio::time::timeout(LAST_WORD, say).await;
+    if matches!(said, Ok(Ok(()))) {
+        let mut rest = line.stream.take(LINGER_BYTES);
+        let mut nowhere = tokio::io::sink();
+        let _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere)).await;
+    }
 }
 
 /// Closes a connection whose client has kept us waiting for too long.
@@ -175,6 +212,9 @@ impl<'a> Watch<'a> {
     /// Ready when it is time to close. The timer is touched only when it would ring too late, has
     /// rung, or would wake another task (unless `known`): not once per request.
     fn poll(&mut self, traffic: &Traffic, cx: &mut Context<'_>, known: bool) -> Poll<()> {
+        if traffic.is_mocking() {
+            return Poll::Ready(());
+        }
         loop {
             let left = self.left(traffic);
             if left.is_zero() {
@@ -223,29 +263,3 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// Looking more often than this would find nothing new.
 const GRAIN: Duration = Duration::from_millis(20);
-
-/// An answer's body, whose end is the end of its request.
-struct CountedBody {
-    body: GatewayBody,
-    _in_request: InRequest,
-}
-
-impl Body for CountedBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}

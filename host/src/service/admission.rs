@@ -1,10 +1,22 @@
 //! Room in a service: so many requests at once, so many waiting, and the rest is turned away.
+//!
+//! A request that its own client holds up keeps its place only while nobody waits for it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::lag::Lag;
+
+/// How far a client may lag behind while others wait for its request's place: longer than lost packets
+/// take to be sent again, shorter than most who wait are patient.
+const YIELDS_AFTER: Duration = Duration::from_secs(2);
+
+/// How often those who wait look for such clients.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why a request found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +36,15 @@ pub struct Admission {
     size: usize,
     queue: usize,
     waiting: AtomicUsize,
+    clients: Mutex<Clients>,
+}
+
+/// Clients that may hold a place up.
+#[derive(Debug)]
+struct Clients {
+    lags: Vec<Weak<Lag>>,
+    /// When they were looked at last.
+    looked: Instant,
 }
 
 impl Admission {
@@ -36,6 +57,10 @@ impl Admission {
             size,
             queue,
             waiting: AtomicUsize::new(0),
+            clients: Mutex::new(Clients {
+                lags: Vec::new(),
+                looked: Instant::now(),
+            }),
         }
     }
 
@@ -62,11 +87,50 @@ impl Admission {
             return Err(Shed::QueueFull);
         };
         let began = Instant::now();
-        let room = self.room.clone().acquire_owned();
-        match tokio::time::timeout_at(deadline.into(), room).await {
-            Ok(Ok(permit)) => Ok((permit, began.elapsed())),
-            // Nobody closes the semaphore; waiting in vain is the nearest truth.
-            Ok(Err(_)) | Err(_) => Err(Shed::QueueTimeout),
+        let mut room = std::pin::pin!(self.room.clone().acquire_owned());
+        loop {
+            let look = deadline.min(Instant::now() + LOOK_EVERY);
+            match tokio::time::timeout_at(look.into(), room.as_mut()).await {
+                Ok(Ok(permit)) => return Ok((permit, began.elapsed())),
+                Err(_) if Instant::now() < deadline => self.relieve(),
+                // Nobody closes the semaphore; waiting in vain is the nearest truth.
+                Ok(Err(_)) | Err(_) => return Err(Shed::QueueTimeout),
+            }
+        }
+    }
+
+    /// A request inside waits for its client now and then; this is how far that lags behind.
+    pub(crate) fn watch(&self, lag: &Arc<Lag>) {
+        let lags = &mut self.clients.lock().lags;
+        if lags.len() == lags.capacity() {
+            // Before it grows: it holds those of the requests that are inside, and as many again.
+            lags.retain(|lag| lag.strong_count() > 0);
+        }
+        lags.push(Arc::downgrade(lag));
+    }
+
+    /// Lets go of those inside whose clients lag behind most, as many as others wait.
+    fn relieve(&self) {
+        let now = Instant::now();
+        let mut clients = self.clients.lock();
+        // All who wait come here; one of them is enough.
+        if now.saturating_duration_since(clients.looked) < LOOK_EVERY / 2 {
+            return;
+        }
+        clients.looked = now;
+        let mut late = Vec::new();
+        clients.lags.retain(|lag| {
+            let Some(lag) = lag.upgrade() else {
+                return false;
+            };
+            if let Some(behind) = lag.held_up(now).filter(|behind| *behind > YIELDS_AFTER) {
+                late.push((behind, lag));
+            }
+            true
+        });
+        late.sort_by_key(|(behind, _)| std::cmp::Reverse(*behind));
+        for (_, lag) in late.iter().take(self.waiting()) {
+            lag.let_go();
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::Error as HttpError;
 
-use super::{Call, Revision, Service};
+use super::{Admission, Call, Revision, Service};
 use crate::gateway::RequestId;
 use crate::instance::once::{BodyEvent, OnceBody};
 use crate::instance::shared::{SharedBody, SharedBodyError};
@@ -201,6 +201,13 @@ impl AnswerBody {
             instance: 0,
             error: None,
         }
+    }
+
+    /// Whose place it still holds.
+    pub(crate) fn admission(&self) -> Option<&Admission> {
+        self.ticket
+            .as_ref()
+            .map(|ticket| ticket.revision.admission())
     }
 
     /// Bytes handed to the connection so far.

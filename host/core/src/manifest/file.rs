@@ -124,12 +124,21 @@ table! {
         /// A connection without a request is closed after this.
         #[schemars(extend("default" = text(limits::IDLE_TIMEOUT)))]
         "idle-timeout" idle_timeout: Time,
-        /// The longest pause between two reads of a request's body; then the answer is 408.
+        /// How far a client may lag behind with its request's body; then the answer is 408. Waiting
+        /// for it adds to the lag; what it sends makes up for that, at `body-rate`.
         #[schemars(extend("default" = text(limits::BODY_TIMEOUT)))]
         "body-timeout" body_timeout: Time,
-        /// The longest time that a client may leave a response unread; then the connection is closed.
+        /// Bytes of a body that make up for a second of waiting. 0: any byte makes up for all. Once
+        /// the answer has begun that is always so, as the two may be talking to each other.
+        #[schemars(extend("default" = limits::CLIENT_RATE.to_string()))]
+        "body-rate" body_rate: ByteSize,
+        /// How far a client may lag behind in taking a response; then the connection is closed, or the
+        /// HTTP/2 stream reset.
         #[schemars(extend("default" = text(limits::WRITE_TIMEOUT)))]
         "write-timeout" write_timeout: Time,
+        /// Bytes of a response, taken, that make up for a second of waiting. 0: any make up for all.
+        #[schemars(extend("default" = limits::CLIENT_RATE.to_string()))]
+        "write-rate" write_rate: ByteSize,
         /// Streams at the same time on one HTTP/2 connection.
         #[schemars(extend("default" = limits::STREAMS), range(min = 1, max = limits::STREAMS_MAX))]
         "streams" streams: u32,

@@ -10,6 +10,7 @@ use super::super::read::{Entry, Field, good};
 use super::super::{Http, LISTEN, Tls};
 use super::Checker;
 use crate::limits::{self, HttpLimits};
+use crate::size::ByteSize;
 use crate::spanned::Spanned;
 
 /// The shortest time-out that a client gets: less than a packet's way around the world.
@@ -121,6 +122,12 @@ impl Checker {
             "header-bytes",
             limits::HEADER_BYTES_MIN..=limits::HEADER_BYTES_MAX,
         );
+        let mut rate = |field, key, default| {
+            self.size_between(field, key, ByteSize::bytes(0)..=limits::CLIENT_RATE_MAX)
+                .map_or(default, |rate| rate.value)
+        };
+        let body_rate = rate(&file.body_rate, "body-rate", default.body_rate);
+        let write_rate = rate(&file.write_rate, "write-rate", default.write_rate);
         let mut timeout = |field, key, default| {
             self.time_between(field, key, time.clone())
                 .unwrap_or(default)
@@ -136,7 +143,9 @@ impl Checker {
             ),
             idle_timeout: timeout(&file.idle_timeout, "idle-timeout", default.idle_timeout),
             body_timeout: timeout(&file.body_timeout, "body-timeout", default.body_timeout),
+            body_rate,
             write_timeout: timeout(&file.write_timeout, "write-timeout", default.write_timeout),
+            write_rate,
             streams,
         }
     }

@@ -119,7 +119,7 @@ methods = ["GET", "gte"]
             4:10 bad-address «"localhost:80"» an address is an IP address and a port, like "127.0.0.1:8080" — value of `listen` (write "127.0.0.1:80")
             5:22 out-of-range «0» `streams` must be at least 1, not 0 — out of range (from 1 to 10000)
             5:40 wrong-type «5» `idle-timeout` must be a duration with its unit, such as "5s", not a whole number — is a whole number
-            5:43 unknown-key «nonsense» `http.limits` has no key `nonsense` — unknown key (known keys: connections, header-bytes, header-count, header-timeout, idle-timeout, body-timeout, write-timeout, streams)
+            5:43 unknown-key «nonsense» `http.limits` has no key `nonsense` — unknown key (known keys: connections, header-bytes, header-count, header-timeout, idle-timeout, body-timeout, body-rate, write-timeout, write-rate, streams)
             6:10 missing-key «cart» service `cart` has no `component` — `component` is missing (write component = "cart.wasm")
             7:21 out-of-range «"5GiB"» `memory` must be at most 4GiB, not 5GiB — out of range (from 64KiB to 4GiB)
             7:35 bad-duration «"x"» a duration is a whole number and a unit, like "500ms" or "5s" — value of `cpu`
