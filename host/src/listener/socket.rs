@@ -416,7 +416,7 @@ mod tests {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
         let (near, mut far) = tokio::io::duplex(4096);
-        let traffic = Traffic::new(crate::engine::CoarseClock::default());
+        let traffic = Traffic::new(CoarseClock::default());
         let (mut watched, reclaim) = Watched::new(near, traffic);
         watched.write_all(BARE.as_bytes()).await.unwrap();
         watched.write_all(b"next").await.unwrap();

@@ -8,6 +8,7 @@
     reason = "a test may fail and then shows the log, and its tasks end with its runtime"
 )]
 
+#[allow(dead_code, reason = "the fixture serves other tests too")]
 mod fixture;
 
 mod bodies;
