@@ -30,7 +30,7 @@ use wasmtime_wasi_http::{ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _};
 
 pub use self::environment::GrantError;
 pub(crate) use self::environment::{directories, value};
-pub(crate) use self::hooks::Hooks;
+pub(crate) use self::hooks::{Hooks, is_forbidden};
 use crate::deploy::Source;
 use crate::engine::Kind;
 use crate::instance::GuestState;
@@ -38,6 +38,7 @@ use crate::log::Sink;
 use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
 use crate::memory::buffers::Buffers;
 use crate::outgoing::{OutgoingClient, OutgoingLimits, OutgoingPolicy};
+use crate::wasi;
 
 /// Everything one revision was granted, shared by its instances.
 pub struct Granted {
@@ -113,7 +114,7 @@ pub(crate) fn grant(
         filesystem: directories(&grants.directories, source)?,
         outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone(), lobby)),
         log: GuestLog::new(sink, name, revision, log_limits),
-        forbidden_headers: Arc::new(hooks::is_forbidden),
+        forbidden_headers: Arc::new(is_forbidden),
         random_bytes: RANDOM_BYTES,
     }))
 }
@@ -211,7 +212,6 @@ fn link_0_2(l: &mut Linker<GuestState>, linked: Linked) -> wasmtime::Result<()> 
     let table: fn(&mut S) -> &mut ResourceTable = GuestState::table;
     wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<S, HasTable>(l, table)?;
     wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<S, HasTable>(l, table)?;
-    wasmtime_wasi_io::bindings::wasi::io::streams::add_to_linker::<S, HasTable>(l, table)?;
 
     clocks::wall_clock::add_to_linker::<S, WasiClocks>(l, S::clocks)?;
     clocks::monotonic_clock::add_to_linker::<S, WasiClocks>(l, S::clocks)?;
@@ -243,11 +243,9 @@ fn link_0_2(l: &mut Linker<GuestState>, linked: Linked) -> wasmtime::Result<()> 
     sockets::udp::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
     sockets::udp_create_socket::add_to_linker::<S, WasiSockets>(l, S::sockets)?;
 
-    use wasmtime_wasi_http::p2::bindings as http;
-    let options = http::LinkOptions::default();
-    http::http::types::add_to_linker::<S, WasiHttp>(l, &(&options).into(), S::http)?;
+    wasi::link(l)?;
     if linked.outgoing_http {
-        http::http::outgoing_handler::add_to_linker::<S, WasiHttp>(l, S::http)?;
+        wasi::link_client(l)?;
     }
     Ok(())
 }

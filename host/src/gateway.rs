@@ -30,7 +30,7 @@ use self::answer::{Entry, problem};
 use self::body::{BodyReport, IncomingBody};
 pub use self::fault::Blame;
 pub(crate) use self::fault::Fault;
-pub(crate) use self::forwarded::Peer;
+pub(crate) use self::forwarded::{Peer, Stamp};
 pub(crate) use self::request_id::RequestId;
 use crate::lag::Pace;
 use crate::log::Sink;
@@ -39,9 +39,6 @@ use crate::service::{Call, Service};
 
 const TRACEPARENT: http::HeaderName = http::HeaderName::from_static("traceparent");
 const TRACESTATE: http::HeaderName = http::HeaderName::from_static("tracestate");
-
-/// Fields that a request gets on its way to the guest.
-const STAMPED: usize = 5;
 
 /// Where a route leads.
 pub struct Target {
@@ -144,9 +141,7 @@ impl Gateway {
             .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?;
         // Guests are told by the authority; the field is not for them.
         parts.headers.remove(HOST);
-        parts.headers.reserve(STAMPED);
-        let client = peer.stamp(&mut parts.headers, &asked, self.trusted_proxies());
-        parts.headers.insert(request_id::HEADER, id.value().clone());
+        let client = peer.client(&parts.headers, self.trusted_proxies());
         keep_valid_trace(&mut parts.headers);
         let depth = if peer.may_be_a_service() {
             depth(&parts.headers)
@@ -155,7 +150,7 @@ impl Gateway {
         };
         parts.headers.remove(DEPTH_HEADER);
         if let Some(entry) = &mut entry {
-            entry.routed(&service, client, asked.host, &parts.headers);
+            entry.routed(&service, client, asked.host.clone(), &parts.headers);
         }
 
         service.room().map_err(Fault::Service)?;
@@ -169,7 +164,8 @@ impl Gateway {
                 WasiScheme::Http
             },
             head_only: parts.method == Method::HEAD,
-            request: Request::from_parts(absolute(parts, peer, asked.authority)?, body),
+            request: Request::from_parts(absolute(parts, peer, asked.authority.clone())?, body),
+            stamp: Some(Stamp::new(asked, id)),
             request_id: id.clone(),
             depth,
             deadline,

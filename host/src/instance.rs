@@ -22,13 +22,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::appraisal::Appraisal;
-pub(crate) use self::appraisal::PIECE;
+pub(crate) use self::appraisal::{ENTRY, PIECE, header_bytes};
 use self::memory::{InstanceMemory, MemoryLimitReached, MemoryLimits};
 use self::meter::{Meter, Verdict};
 use crate::capability::{Granted, Hooks};
 use crate::memory::buffers::Buffers;
 use crate::memory::{Refusal, ServiceMemory};
 use crate::scheduler::{Panicked, Share};
+use crate::wasi::HttpTable;
 
 /// The limits that each instance of a revision is held to.
 #[derive(Clone, Debug)]
@@ -81,6 +82,7 @@ impl Mould {
             wasi: None,
             http,
             appraisal: Appraisal::new(memory.buffers().note(0), self.limits.handles),
+            http_table: HttpTable::new(self.limits.handles, self.limits.headers),
             memory,
             instance,
             _counted: Counted::new(),
@@ -127,6 +129,7 @@ pub struct GuestState {
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     appraisal: Appraisal,
+    http_table: HttpTable,
     memory: InstanceMemory,
     instance: u64,
     _counted: Counted,
@@ -159,24 +162,34 @@ impl Drop for Counted {
 impl GuestState {
     /// The guest's resources, for a call of the guest's to the host.
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
-        self.appraisal.called(&mut self.table);
+        self.called();
         &mut self.table
     }
 
+    /// The guest's resources of `wasi:http` 0.2, for a call of the guest's to the host.
+    pub(crate) fn http_table(&mut self) -> &mut HttpTable {
+        self.called();
+        &mut self.http_table
+    }
+
+    #[inline]
+    fn called(&mut self) {
+        self.appraisal.called(&mut self.table, &mut self.http_table);
+    }
+
     /// What the host holds for the guest: whoever allocates for it asks here first.
-    #[expect(dead_code, reason = "host functions of our own will ask")]
     pub(crate) fn buffers(&self) -> &Arc<Buffers> {
         self.memory.buffers()
     }
 
     /// Looks at what the host holds behind the guest's handles: see `appraisal`.
     fn appraise_at_tick(&mut self) -> Result<(), MemoryLimitReached> {
-        self.appraisal.at_tick(&mut self.table)
+        self.appraisal.at_tick(&mut self.table, &self.http_table)
     }
 
     /// The same between two requests.
     pub(crate) fn appraise_at_rest(&mut self) -> Result<(), MemoryLimitReached> {
-        self.appraisal.at_rest(&mut self.table)
+        self.appraisal.at_rest(&mut self.table, &self.http_table)
     }
 
     /// What its revision was granted.
@@ -197,7 +210,7 @@ impl GuestState {
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.appraisal.called(&mut self.table);
+        self.called();
         let (granted, instance) = (self.hooks.granted(), self.instance);
         let wasi = self
             .wasi
@@ -211,7 +224,7 @@ impl WasiView for GuestState {
 
 impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.appraisal.called(&mut self.table);
+        self.called();
         WasiHttpCtxView {
             hooks: &mut self.hooks,
             table: &mut self.table,

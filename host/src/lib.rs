@@ -27,6 +27,7 @@ pub mod artifact;
 
 pub mod capability;
 pub mod outgoing;
+mod wasi;
 
 pub mod cli;
 pub mod engine;

@@ -64,6 +64,7 @@ pub(crate) async fn probe(
     let call = Call {
         scheme: Scheme::Http,
         request,
+        stamp: None,
         request_id: RequestId::named("health-check"),
         depth: 0,
         deadline: Some(check.timeout),

@@ -20,8 +20,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 pub use self::admission::{Admission, Shed};
 pub(crate) use self::body::{AnswerBody, BodyError};
 pub use self::revision::{Handler, RequestLimits, Revision};
-use crate::gateway::RequestId;
 use crate::gateway::body::IncomingBody;
+use crate::gateway::{RequestId, Stamp};
 use crate::instance::once::{self, Exchange, OnceBody, Progress};
 use crate::instance::{Failure, shared};
 
@@ -87,6 +87,8 @@ pub const INCIDENTS_WAITING: usize = 256;
 pub(crate) struct Call {
     pub(crate) scheme: Scheme,
     pub(crate) request: http::Request<IncomingBody>,
+    /// What is still to be written into its headers. A probe has none.
+    pub(crate) stamp: Option<Stamp>,
     pub(crate) request_id: RequestId,
     /// How many requests of services led to this one.
     pub(crate) depth: u32,
@@ -249,6 +251,7 @@ impl Service {
         let request = once::Request {
             scheme: call.scheme,
             request: call.request,
+            stamp: call.stamp,
             depth: call.depth,
         };
         let mut exchange = Exchange::new(code, idle, request);
@@ -294,7 +297,10 @@ impl Service {
         record: &mut CallRecord,
     ) -> Answer {
         let head_only = call.head_only;
-        let request = call.request.map(http_body_util::BodyExt::boxed_unsync);
+        let mut request = call.request.map(http_body_util::BodyExt::boxed_unsync);
+        if let Some(stamp) = call.stamp {
+            stamp.write(request.headers_mut());
+        }
         let pending = group.send(request, call.depth);
         record.instance = pending.instance();
         let meter = pending.meter();

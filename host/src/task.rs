@@ -17,6 +17,9 @@ pub enum Kind {
     Connection,
     /// What a guest still does after its response has been sent. Cancelled with its service.
     AfterResponse,
+    /// A guest's outgoing request until its response is there, and the sending of its body. Cancelled
+    /// when the guest lets go of the response.
+    OutgoingRequest,
     /// One instance that serves several requests at once. Cancelled with its revision.
     Instance,
     /// A service's supervisor. Lives as long as the host; a panic is reported as a bug.

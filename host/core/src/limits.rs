@@ -129,7 +129,7 @@ pub struct ServiceLimits {
     pub response_body: ByteSize,
     /// Header fields or trailers that a guest builds for one message.
     pub headers: ByteSize,
-    /// Entries in an instance's resource table.
+    /// Entries in each of an instance's resource tables: `wasi:http`'s 0.2, and all else.
     pub handles: u32,
     /// Bytes that a guest hands to the host in one call.
     pub hostcall_fuel: ByteSize,

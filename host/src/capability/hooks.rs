@@ -49,7 +49,7 @@ impl Hooks {
 
 /// Whether guests may neither see nor set this field: wasmtime's default list and our own. Asked
 /// for every field of every request and answer; a look into wasmtime's list builds it anew.
-pub(super) fn is_forbidden(name: &http::HeaderName) -> bool {
+pub(crate) fn is_forbidden(name: &http::HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"

@@ -9,7 +9,7 @@ use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use wasmtime::Engine;
 use wasmtime::component::InstancePre;
-use wasmtime_wasi_http::{p2, p3};
+use wasmtime_wasi_http::p3;
 
 use super::{Application, Part, Runs, chain, most_instances};
 use crate::artifact::{Cache, Digest};
@@ -299,10 +299,7 @@ fn handler(
                 warm: policy.warm as usize,
                 idle_ms: milliseconds(policy.idle),
             };
-            let code = Arc::new(once::Code {
-                pre: p2::bindings::ProxyPre::new(pre)?,
-                mould,
-            });
+            let code = Arc::new(once::Code::new(pre, mould)?);
             Ok(Handler::Once {
                 code,
                 pool: Pool::new(reuse),

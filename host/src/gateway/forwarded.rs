@@ -4,12 +4,15 @@
 //! trusts: then it is kept and added to (RFC 7239, and common use for the older three).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, InvalidUri};
 use parking_lot::Mutex;
 use skep_core::heard;
 use skep_core::manifest::Network;
+
+use super::request_id::{self, RequestId};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -30,15 +33,60 @@ pub(crate) struct Peer {
     trusted: bool,
     for_: HeaderValue,
     /// The host last asked for: clients seldom change it.
-    last: Mutex<Option<Asked>>,
+    last: Mutex<Option<Arc<Asked>>>,
 }
 
 /// The host that a request asks for, and what follows from it.
-#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) host: HeaderValue,
     pub(crate) authority: Authority,
     forwarded: HeaderValue,
+    for_: HeaderValue,
+    proto: HeaderValue,
+    /// The peer is a proxy whose word is believed.
+    trusted: bool,
+}
+
+/// What a guest finds in its request's headers beside what the client sent. It is written when a
+/// guest asks for headers, which many never do.
+pub(crate) struct Stamp {
+    asked: Arc<Asked>,
+    id: HeaderValue,
+}
+
+/// Fields that a stamp may add.
+const STAMPED: usize = 5;
+
+impl Stamp {
+    pub(crate) fn new(asked: Arc<Asked>, id: &RequestId) -> Stamp {
+        let id = id.value().clone();
+        Stamp { asked, id }
+    }
+
+    /// Writes the headers for the guest.
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        headers.reserve(STAMPED);
+        let asked = &*self.asked;
+        if asked.trusted {
+            // What a trusted proxy says stays, and it is added to the list.
+            headers.append(FOR, asked.for_.clone());
+            headers.append(FORWARDED, asked.forwarded.clone());
+            headers.entry(HOST).or_insert_with(|| asked.host.clone());
+            headers.entry(PROTO).or_insert_with(|| asked.proto.clone());
+        } else {
+            // Most requests have none: comparing names costs less than looking up each claim.
+            if headers.keys().any(|name| CLAIMS.contains(name)) {
+                for claim in &CLAIMS {
+                    headers.remove(claim);
+                }
+            }
+            headers.insert(FORWARDED, asked.forwarded.clone());
+            headers.insert(FOR, asked.for_.clone());
+            headers.insert(HOST, asked.host.clone());
+            headers.insert(PROTO, asked.proto.clone());
+        }
+        headers.insert(request_id::HEADER, self.id);
+    }
 }
 
 impl Peer {
@@ -73,39 +121,14 @@ impl Peer {
         self.trusted || self.address.ip().is_loopback()
     }
 
-    /// Writes the headers for the guest, and returns the client's address for the log.
-    pub(crate) fn stamp(
-        &self,
-        headers: &mut HeaderMap,
-        asked: &Asked,
-        proxies: &[Network],
-    ) -> IpAddr {
-        if self.trusted {
-            return self.extend(headers, asked, proxies);
+    /// The client's address: the peer's, or what a trusted proxy says of it.
+    pub(crate) fn client(&self, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+        if !self.trusted {
+            return self.address.ip();
         }
-        // Most requests have none: comparing names costs less than looking up each claim.
-        if headers.keys().any(|name| CLAIMS.contains(name)) {
-            for claim in &CLAIMS {
-                headers.remove(claim);
-            }
-        }
-        headers.insert(FORWARDED, asked.forwarded.clone());
-        headers.insert(FOR, self.for_.clone());
-        headers.insert(HOST, asked.host.clone());
-        headers.insert(PROTO, self.proto());
-        self.address.ip()
-    }
-
-    /// The peer is a trusted proxy: what it says stays, and it is added to the list.
-    fn extend(&self, headers: &mut HeaderMap, asked: &Asked, proxies: &[Network]) -> IpAddr {
         let said = headers.get_all(&FOR).iter();
         let said: Vec<&str> = said.filter_map(|value| value.to_str().ok()).collect();
-        let client = heard::client(said.into_iter(), proxies).unwrap_or(self.address.ip());
-        headers.append(FOR, self.for_.clone());
-        headers.append(FORWARDED, asked.forwarded.clone());
-        headers.entry(HOST).or_insert_with(|| asked.host.clone());
-        headers.entry(PROTO).or_insert_with(|| self.proto());
-        client
+        heard::client(said.into_iter(), proxies).unwrap_or(self.address.ip())
     }
 
     fn proto(&self) -> HeaderValue {
@@ -116,7 +139,7 @@ impl Peer {
     ///
     /// # Errors
     /// If it is no authority.
-    pub(crate) fn asked(&self, host: HeaderValue) -> Result<Asked, InvalidUri> {
+    pub(crate) fn asked(&self, host: HeaderValue) -> Result<Arc<Asked>, InvalidUri> {
         let mut last = self.last.lock();
         if let Some(asked) = &*last
             && asked.host == host
@@ -132,11 +155,14 @@ impl Peer {
         // A host that came this far has no quote or backslash in it: see `gateway::authority`.
         let host_text = host.to_str().unwrap_or_default();
         let forwarded = ascii(&format!("for={for_};host=\"{host_text}\";proto={proto}"));
-        let asked = Asked {
+        let asked = Arc::new(Asked {
             host,
             authority,
             forwarded,
-        };
+            for_: self.for_.clone(),
+            proto: self.proto(),
+            trusted: self.trusted,
+        });
         *last = Some(asked.clone());
         Ok(asked)
     }
@@ -159,7 +185,9 @@ mod tests {
         let peer = Peer::new(peer.parse().unwrap(), false, &proxies);
         let host = HeaderValue::from_static("shop.example:8080");
         let asked = peer.asked(host).unwrap();
-        let client = peer.stamp(&mut headers, &asked, &proxies);
+        let client = peer.client(&headers, &proxies);
+        Stamp::new(asked, &RequestId::named("test")).write(&mut headers);
+        assert_eq!(headers.remove(request_id::HEADER).unwrap(), "test");
         (headers, client)
     }
 

@@ -16,9 +16,10 @@ use wasmtime_wasi_http::{FieldMap, p2, p3};
 use super::memory::MemoryLimitReached;
 use crate::memory::Refusal;
 use crate::memory::buffers::Held;
+use crate::wasi::HttpTable;
 
 /// Bytes of an entry itself: its box, its place in the table, its parent and children.
-const ENTRY: u64 = 256;
+pub(crate) const ENTRY: u64 = 256;
 
 /// Bytes of one header field beside its name and value.
 const FIELD: u64 = 96;
@@ -68,10 +69,11 @@ impl Appraisal {
     /// The guest calls the host. If it has done so often, looks at the table; what weighs too much
     /// takes nothing in any more, so that the call fails or the next tick ends it.
     #[inline]
-    pub(crate) fn called(&mut self, table: &mut ResourceTable) {
+    pub(crate) fn called(&mut self, table: &mut ResourceTable, http: &mut HttpTable) {
         self.calls += 1;
-        if self.calls >= self.due * WITHOUT_TICK && self.after(0, table).is_err() {
+        if self.calls >= self.due * WITHOUT_TICK && self.after(0, table, http).is_err() {
             table.set_max_capacity(0);
+            http.close();
         }
     }
 
@@ -84,22 +86,35 @@ impl Appraisal {
     ///
     /// # Errors
     /// If it weighs more than the instance may make the host hold.
-    pub(crate) fn at_tick(&mut self, table: &mut ResourceTable) -> Result<(), MemoryLimitReached> {
-        self.after(self.due, table)
+    pub(crate) fn at_tick(
+        &mut self,
+        table: &mut ResourceTable,
+        http: &HttpTable,
+    ) -> Result<(), MemoryLimitReached> {
+        self.after(self.due, table, http)
     }
 
     /// Between two requests.
     ///
     /// # Errors
     /// As above.
-    pub(crate) fn at_rest(&mut self, table: &mut ResourceTable) -> Result<(), MemoryLimitReached> {
-        self.after(self.due, table)
+    pub(crate) fn at_rest(
+        &mut self,
+        table: &mut ResourceTable,
+        http: &HttpTable,
+    ) -> Result<(), MemoryLimitReached> {
+        self.after(self.due, table, http)
     }
 
-    fn after(&mut self, calls: u32, table: &mut ResourceTable) -> Result<(), MemoryLimitReached> {
+    fn after(
+        &mut self,
+        calls: u32,
+        table: &mut ResourceTable,
+        http: &HttpTable,
+    ) -> Result<(), MemoryLimitReached> {
         if self.over.is_none() && self.calls >= calls {
             self.calls = 0;
-            self.over = self.weight.resize(weigh(table)).err();
+            self.over = self.weight.resize(weigh(table) + http.weigh()).err();
         }
         match self.over {
             Some(refusal) => Err(MemoryLimitReached::Buffers(refusal)),
@@ -162,7 +177,7 @@ fn behind(entry: &dyn Any) -> u64 {
     weight.unwrap_or(0)
 }
 
-fn header_bytes(fields: &HeaderMap) -> u64 {
+pub(crate) fn header_bytes(fields: &HeaderMap) -> u64 {
     let one = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         FIELD + (name.as_str().len() + value.len()) as u64
     };
@@ -222,16 +237,16 @@ mod tests {
         let (buffers, mut appraisal) = appraised(200_000, 100);
         let mut table = table(100);
         for _ in 0..CALLS - 1 {
-            appraisal.called(&mut table);
+            appraisal.called(&mut table, &mut http());
             table.push(fields(5000)).unwrap();
-            appraisal.at_tick(&mut table).unwrap();
+            appraisal.at_tick(&mut table, &http()).unwrap();
         }
         assert_eq!(buffers.held(), 0, "too few calls to look");
-        appraisal.called(&mut table);
-        assert!(appraisal.at_tick(&mut table).is_err());
+        appraisal.called(&mut table, &mut http());
+        assert!(appraisal.at_tick(&mut table, &http()).is_err());
         assert_eq!(appraisal.over(), Some(Refusal::Instance));
         assert_eq!(buffers.held(), 0, "what is refused is not held");
-        assert!(appraisal.at_rest(&mut table).is_err(), "for good");
+        assert!(appraisal.at_rest(&mut table, &http()).is_err(), "for good");
     }
 
     #[test]
@@ -240,7 +255,7 @@ mod tests {
         let mut table = table(10_000);
         let mut pushed = 0;
         while appraisal.over().is_none() {
-            appraisal.called(&mut table);
+            appraisal.called(&mut table, &mut http());
             pushed += u64::from(table.push(fields(5000)).is_ok());
         }
         let every = 10_000 / ENTRIES_PER_CALL * WITHOUT_TICK as usize;
@@ -256,9 +271,9 @@ mod tests {
         let entry = table.push(fields(50_000)).unwrap();
         let mut look = |table: &mut ResourceTable| {
             for _ in 0..CALLS {
-                appraisal.called(table);
+                appraisal.called(table, &mut http());
             }
-            appraisal.at_rest(table)
+            appraisal.at_rest(table, &http())
         };
         look(&mut table).unwrap();
         assert!(buffers.held() > 50_000);
@@ -266,6 +281,10 @@ mod tests {
         assert!(buffers.held() > 50_000, "nobody has looked");
         look(&mut table).unwrap();
         assert_eq!(buffers.held(), 0);
+    }
+
+    fn http() -> HttpTable {
+        HttpTable::new(0, 0)
     }
 
     fn table(entries: usize) -> ResourceTable {

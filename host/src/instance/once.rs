@@ -8,29 +8,28 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use wasmtime::Store;
-use wasmtime::component::Resource;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
-use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
+use wasmtime::component::{ComponentExportIndex, InstancePre, Resource, TypedFunc};
+use wasmtime::{Store, format_err};
+use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
 use super::meter::Meter;
 use super::{Failure, GuestState, Mould, cut_text};
+use crate::gateway::Stamp;
 use crate::scheduler::Computation;
+use crate::wasi::{AnswerSlot, INCOMING_HANDLER, IncomingRequest, Outlet, ResponseOutparam};
 
 /// An instance between two requests.
 pub(crate) struct Live {
     store: Store<GuestState>,
-    proxy: Proxy,
+    handle: Handle,
     meter: Arc<Meter>,
+    slot: AnswerSlot,
     /// Requests it has served.
     pub(crate) served: u64,
 }
@@ -45,7 +44,7 @@ impl Live {
             let meter = meter.clone();
             async move {
                 let store = code.mould.store(code.mould.number(), meter.clone());
-                Live::on(store, &code, meter).await
+                Live::on(store, &code, meter, AnswerSlot::default()).await
             }
         };
         let made = Computation::background(&share, &meter, making).await;
@@ -56,13 +55,17 @@ impl Live {
         mut store: Store<GuestState>,
         code: &Code,
         meter: Arc<Meter>,
+        slot: AnswerSlot,
     ) -> Result<Live, Failure> {
         let made = code.pre.instantiate_async(&mut store).await;
-        let proxy = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
+        let instance = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
+        let handle = instance.get_typed_func(&mut store, code.handle);
+        let handle = handle.map_err(|error| Failure::of_instantiation(error, store.data()))?;
         Ok(Live {
             store,
-            proxy,
+            handle,
             meter,
+            slot,
             served: 0,
         })
     }
@@ -75,28 +78,36 @@ impl Live {
 
 /// The compiled and linked code of a revision, with the mould of its instances.
 pub struct Code {
-    pub(crate) pre: ProxyPre<GuestState>,
+    pre: InstancePre<GuestState>,
+    handle: ComponentExportIndex,
     pub(crate) mould: Mould,
+}
+
+impl Code {
+    /// # Errors
+    /// If the component exports no `incoming-handler`.
+    pub(crate) fn new(pre: InstancePre<GuestState>, mould: Mould) -> wasmtime::Result<Code> {
+        let component = pre.component();
+        let handler = component.get_export_index(None, INCOMING_HANDLER);
+        let handle = handler
+            .and_then(|handler| component.get_export_index(Some(&handler), "handle"))
+            .ok_or_else(|| format_err!("the component exports no `{INCOMING_HANDLER}`"))?;
+        Ok(Code { pre, handle, mould })
+    }
 }
 
 /// A request as a guest is given it.
 pub(crate) struct Request<B> {
     pub(crate) scheme: Scheme,
     pub(crate) request: http::Request<B>,
+    /// What is still to be written into its headers.
+    pub(crate) stamp: Option<Stamp>,
     /// How many requests of services led to this one.
     pub(crate) depth: u32,
 }
 
-type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
-
-/// What a call leaves for whoever waits for its response, who looks here after each poll of it and is
-/// woken after each slice of it.
-#[derive(Default)]
-struct Slot {
-    answer: parking_lot::Mutex<Option<Answer>>,
-    /// Set before the store of a failed call is dropped: its body then ends as if it were whole.
-    failing: AtomicBool,
-}
+/// A guest's `handle`.
+type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
 
 struct Ended {
     /// The instance, if it may serve again.
@@ -108,7 +119,7 @@ struct Ended {
 pub(crate) struct Exchange {
     /// `None` once the call has ended.
     call: Option<Computation<Ended>>,
-    slot: Arc<Slot>,
+    slot: AnswerSlot,
     meter: Arc<Meter>,
     instance: u64,
 }
@@ -116,7 +127,7 @@ pub(crate) struct Exchange {
 /// What polling the call has come to.
 pub(crate) enum Progress {
     /// The head is there; the guest may still be at work on the body.
-    Head(http::Response<HyperOutgoingBody>),
+    Head(http::Response<Outlet>),
     /// The call ended with this, and there will be no response.
     Failed(Failure),
 }
@@ -127,15 +138,25 @@ impl Exchange {
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
-        let slot = Arc::<Slot>::default();
         let share = code.mould.share.clone();
         let mut start = match idle {
             Some(live) => Start::Again(live),
             None => {
                 let meter = Meter::new(code.mould.limits.cpu);
                 let store = code.mould.store(code.mould.number(), meter.clone());
-                Start::New { code, store, meter }
+                let slot = AnswerSlot::default();
+                Start::New {
+                    code,
+                    store,
+                    meter,
+                    slot,
+                }
             }
+        };
+        let slot = match &start {
+            // An instance is used again only if its answer was taken.
+            Start::Again(live) => live.slot.clone(),
+            Start::New { slot, .. } => slot.clone(),
         };
         // Given to the store here and not by the future: a request is half a KiB, and would be
         // copied with every step that leads to the guest.
@@ -144,11 +165,7 @@ impl Exchange {
         let meter = start.meter().clone();
         meter.reset();
         Exchange {
-            call: Some(Computation::call(
-                &share,
-                &meter,
-                run(start, given, slot.clone()),
-            )),
+            call: Some(Computation::call(&share, &meter, run(start, given))),
             slot,
             meter,
             instance,
@@ -168,7 +185,7 @@ impl Exchange {
     /// Polls the guest until its response has a head or there will be none.
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<(Progress, Option<Live>)> {
         let ended = self.poll_call(cx);
-        let answer = self.slot.answer.lock().take();
+        let answer = self.slot.lock().take();
         match (answer, ended) {
             (Some(Ok(response)), Poll::Pending) => Poll::Ready((Progress::Head(response), None)),
             (Some(Ok(response)), Poll::Ready(ended)) => match ended.result {
@@ -197,17 +214,9 @@ impl Exchange {
         self.call.is_none()
     }
 
-    /// The guest's side of the response's body is closed: because it is whole, or because the call
-    /// has failed? `None`: it is whole, and the guest runs on.
-    fn poll_why_closed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
-        if !self.call.as_ref().is_some_and(Computation::runs_elsewhere) {
-            return Poll::Ready(None);
-        }
-        match self.poll_call(cx) {
-            Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if self.slot.failing.load(Ordering::Acquire) => Poll::Pending,
-            Poll::Pending => Poll::Ready(None),
-        }
+    /// Whether the guest may be at work while nobody polls it.
+    fn runs_elsewhere(&self) -> bool {
+        self.call.as_ref().is_some_and(Computation::runs_elsewhere)
     }
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -232,6 +241,7 @@ enum Start {
         code: Arc<Code>,
         store: Store<GuestState>,
         meter: Arc<Meter>,
+        slot: AnswerSlot,
     },
 }
 
@@ -253,37 +263,31 @@ impl Start {
 
 /// A request in its store's table, and where its answer goes.
 struct Given {
-    request: Resource<HostIncomingRequest>,
-    out: Resource<HostResponseOutparam>,
+    request: Resource<IncomingRequest>,
+    out: Resource<ResponseOutparam>,
 }
 
 impl Given {
     fn to<B>(
         store: &mut Store<GuestState>,
         request: Request<B>,
-        slot: &Arc<Slot>,
+        slot: &AnswerSlot,
     ) -> wasmtime::Result<Given>
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
         store.data_mut().hooks().set_depth(request.depth);
-        let mut http = store.data_mut().http();
-        let request = http.new_incoming_request(request.scheme, request.request)?;
-        let slot = slot.clone();
-        let out = http.new_response_outparam_from_callback(move |answer| {
-            *slot.answer.lock() = Some(answer);
-        })?;
+        let table = store.data_mut().http_table();
+        let request = IncomingRequest::new(request.scheme, request.request, request.stamp);
+        let (request, out) = table.receive(request, slot.clone())?;
         Ok(Given { request, out })
     }
 }
 
-async fn run(mut start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) -> Ended {
-    let failed = |failure| {
-        slot.failing.store(true, Ordering::Release);
-        Ended {
-            live: None,
-            result: Err(failure),
-        }
+async fn run(mut start: Start, given: wasmtime::Result<Given>) -> Ended {
+    let failed = |failure| Ended {
+        live: None,
+        result: Err(failure),
     };
     let given = match given {
         Ok(given) => given,
@@ -291,15 +295,19 @@ async fn run(mut start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) 
     };
     let mut live = match start {
         Start::Again(live) => live,
-        Start::New { code, store, meter } => match Live::on(store, &code, meter).await {
+        Start::New {
+            code,
+            store,
+            meter,
+            slot,
+        } => match Live::on(store, &code, meter, slot).await {
             Ok(live) => live,
             Err(failure) => return failed(failure),
         },
     };
     live.store.set_epoch_deadline(1);
-    let handler = live.proxy.wasi_http_incoming_handler();
-    let called = handler.call_handle(&mut live.store, given.request, given.out);
-    match called.await {
+    let given = (given.request, given.out);
+    match live.handle.call_async(&mut live.store, given).await {
         Ok(()) => {
             live.served += 1;
             live.store.data_mut().hooks().release();
@@ -317,7 +325,7 @@ async fn run(mut start: Start, given: wasmtime::Result<Given>, slot: Arc<Slot>) 
 /// The body of a response that its guest may still be writing.
 pub(crate) struct OnceBody {
     exchange: Exchange,
-    body: HyperOutgoingBody,
+    body: Outlet,
     /// Frames that were there when the call ended; the store they came from may be gone.
     ready: VecDeque<Frame<Bytes>>,
     state: BodyState,
@@ -327,8 +335,8 @@ pub(crate) struct OnceBody {
 enum BodyState {
     /// The guest's side is open.
     Open,
-    /// The guest's side is closed; the call knows why.
-    Closed,
+    /// The guest's side broke off; the call, which is on another thread, is about to say why.
+    BrokenOff,
     /// All frames that will come are in `ready`; then the body ends well.
     Complete,
     /// All frames that will come are in `ready`; then the body ends with an error.
@@ -357,7 +365,7 @@ impl OnceBody {
     /// for the pool if nothing is missing.
     pub(crate) fn new(
         exchange: Exchange,
-        body: HyperOutgoingBody,
+        body: Outlet,
         freed: Freed,
     ) -> (OnceBody, Freed, Option<Failure>) {
         let mut this = OnceBody {
@@ -413,20 +421,12 @@ impl OnceBody {
                 BodyState::Broken => {
                     return Poll::Ready((BodyEvent::Failed(Failure::UnfinishedBody), None));
                 }
-                BodyState::Closed => match ready!(self.exchange.poll_why_closed(cx)) {
-                    Some(Ended {
-                        result: Err(failure),
-                        ..
-                    }) => {
-                        self.state = BodyState::Broken;
-                        return Poll::Ready((BodyEvent::Failed(failure), None));
-                    }
-                    ended => {
-                        self.state = BodyState::Complete;
-                        let freed = ended.and_then(|ended| ended.live);
-                        return Poll::Ready((BodyEvent::Whole, freed));
-                    }
-                },
+                BodyState::BrokenOff => {
+                    let ended = ready!(self.exchange.poll_call(cx));
+                    self.state = BodyState::Broken;
+                    let failure = ended.result.err().unwrap_or(Failure::UnfinishedBody);
+                    return Poll::Ready((BodyEvent::Failed(failure), None));
+                }
                 BodyState::Open => {}
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
@@ -435,12 +435,16 @@ impl OnceBody {
                 Poll::Ready(Some(Ok(frame))) => {
                     return Poll::Ready((BodyEvent::Frame(frame), None));
                 }
+                Poll::Ready(Some(Err(_))) if self.exchange.runs_elsewhere() => {
+                    self.state = BodyState::BrokenOff;
+                    continue;
+                }
                 Poll::Ready(Some(Err(error))) => {
                     self.state = BodyState::Broken;
                     return Poll::Ready((BodyEvent::Invalid(error), None));
                 }
                 Poll::Ready(None) => {
-                    self.state = BodyState::Closed;
+                    self.state = BodyState::Complete;
                     continue;
                 }
                 Poll::Pending => {}
@@ -479,12 +483,16 @@ impl OnceBody {
                 Poll::Pending => return None,
                 Poll::Ready(Some(Ok(frame))) if is_empty(&frame) => {}
                 Poll::Ready(Some(Ok(frame))) => return Some(BodyEvent::Frame(frame)),
+                Poll::Ready(Some(Err(_))) if self.exchange.runs_elsewhere() => {
+                    self.state = BodyState::BrokenOff;
+                    return None;
+                }
                 Poll::Ready(Some(Err(error))) => {
                     self.state = BodyState::Broken;
                     return Some(BodyEvent::Invalid(error));
                 }
                 Poll::Ready(None) => {
-                    self.state = BodyState::Closed;
+                    self.state = BodyState::Complete;
                     return None;
                 }
             }

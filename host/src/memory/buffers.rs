@@ -87,6 +87,14 @@ impl Buffers {
         if data.len() < COUNTED_PIECE {
             return Ok(data);
         }
+        self.keep_any(data)
+    }
+
+    /// The same, however small it is.
+    ///
+    /// # Errors
+    /// Who has no more.
+    pub fn keep_any(self: &Arc<Self>, data: Bytes) -> Result<Bytes, Refusal> {
         let held = self.hold(data.len() as u64)?;
         Ok(Bytes::from_owner(Kept { data, _held: held }))
     }

@@ -296,7 +296,8 @@ table! {
         /// Bytes of header fields or trailers that the guest builds for one message.
         #[schemars(extend("default" = limits::HEADERS.to_string()))]
         "headers" headers: ByteSize,
-        /// Entries in an instance's table of resources: bodies, streams, files, pollables.
+        /// Entries in each of an instance's two tables of resources: what is of `wasi:http` 0.2
+        /// (messages, fields, bodies), and what is not (files, pollables).
         #[schemars(extend("default" = limits::HANDLES), range(min = 16, max = limits::HANDLES_MAX))]
         "handles" handles: u32,
         /// Bytes that the guest may hand to the host in one call, since the host copies them. Bodies
