@@ -30,9 +30,10 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, each at its own place.
-    const ALL: [Kind; 5] = [
+    const ALL: [Kind; 6] = [
         Kind::Connection,
         Kind::AfterResponse,
+        Kind::OutgoingRequest,
         Kind::Instance,
         Kind::Supervisor,
         Kind::Server,
@@ -43,6 +44,7 @@ impl Kind {
         match self {
             Kind::Connection => "connection",
             Kind::AfterResponse => "after-response",
+            Kind::OutgoingRequest => "outgoing-request",
             Kind::Instance => "instance",
             Kind::Supervisor => "supervisor",
             Kind::Server => "server",
