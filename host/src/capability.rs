@@ -7,6 +7,7 @@
 //! what is not granted all the same.
 
 mod environment;
+mod files;
 mod hooks;
 mod listing;
 #[cfg(feature = "testing")]
@@ -30,6 +31,7 @@ use wasmtime_wasi_http::{ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _};
 
 pub use self::environment::GrantError;
 pub(crate) use self::environment::{directories, value};
+use self::files::OpenFiles;
 pub(crate) use self::hooks::{Hooks, is_forbidden};
 use crate::deploy::Source;
 use crate::engine::Kind;
@@ -46,6 +48,7 @@ pub struct Granted {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) arguments: Vec<String>,
     pub(crate) filesystem: WasiFilesystemCtx,
+    pub(crate) files: Arc<OpenFiles>,
     pub(crate) config: WasiConfigVariables,
     pub(crate) outgoing: Option<OutgoingClient>,
     pub(crate) forbidden_headers: ForbiddenHeaderFilter,
@@ -112,6 +115,7 @@ pub(crate) fn grant(
         config: values("config", &grants.config)?.into_iter().collect(),
         arguments: arguments.collect(),
         filesystem: directories(&grants.directories, source)?,
+        files: OpenFiles::new(limits.files as usize),
         outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone(), lobby)),
         log: GuestLog::new(sink, name, revision, log_limits),
         forbidden_headers: Arc::new(is_forbidden),
@@ -193,6 +197,7 @@ fn link(kind: Kind, engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<
     if kind == Kind::Concurrent {
         link_0_3(&mut linker, linked)?;
     }
+    files::link(kind, &mut linker)?;
     if linked.config {
         wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut GuestState| {
             WasiConfig::new(&state.granted().config)
@@ -233,7 +238,6 @@ fn link_0_2(l: &mut Linker<GuestState>, linked: Linked) -> wasmtime::Result<()> 
     // linked, with no directory but the granted ones, and with every address denied.
     filesystem::preopens::add_to_linker::<S, WasiFilesystem>(l, S::filesystem)?;
     filesystem::types::add_to_linker::<S, WasiFilesystem>(l, S::filesystem)?;
-    listing::bound(l)?;
     let options = bindings::LinkOptions::default();
     sockets::network::add_to_linker::<S, WasiSockets>(l, &(&options).into(), S::sockets)?;
     sockets::instance_network::add_to_linker::<S, WasiSockets>(l, S::sockets)?;

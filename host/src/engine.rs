@@ -28,8 +28,11 @@ const KEEP_RESIDENT: usize = 1 << 20;
 /// Per table, as above.
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 
-/// A component brings its main module, adapters and shims; language runtimes bring more.
-const CORE_INSTANCES_PER_INSTANCE: u32 = 8;
+/// The most that one instance may take out of the pools: a component that takes more is not run, since
+/// it would leave nothing for other services' instances. It brings its main module, adapters and
+/// shims; language runtimes bring a library in each of some twenty. Core instances cost the pool
+/// nothing but a count, tables and memories address space.
+const CORE_INSTANCES_PER_INSTANCE: u32 = 64;
 const TABLES_PER_INSTANCE: u32 = 4;
 const MEMORIES_PER_INSTANCE: u32 = 2;
 
@@ -122,6 +125,9 @@ fn pools(size: PoolSize) -> PoolingAllocationConfig {
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_INSTANCE))
         .total_memories(instances.saturating_mul(MEMORIES_PER_INSTANCE))
         .total_tables(instances.saturating_mul(TABLES_PER_INSTANCE))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_INSTANCE)
+        .max_memories_per_component(MEMORIES_PER_INSTANCE)
+        .max_tables_per_component(TABLES_PER_INSTANCE)
         .total_stacks(instances.saturating_mul(2))
         .total_gc_heaps(1)
         .table_elements(size.table_elements)

@@ -12,6 +12,7 @@ mod guests;
 mod proxies;
 mod run;
 mod soak;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ Commands:
                         the examples in their own folders
   toolchain             prepare the guest toolchain (target wasm32-wasip2) and stop
   proxies               fetch the proxies that tests put in front of the host, and stop
+  zoo [NAME]            what each hostile guest costs a bystander, as a table; those of that name
   bench [ARGS...]       build guests and the host, then run the benchmarks with ARGS
   help                  this text
 
@@ -70,6 +72,7 @@ fn dispatch(args: &[String]) -> Result {
         "guests" => no_arguments(rest).and_then(|()| guests::build()),
         "toolchain" => no_arguments(rest).and_then(|()| guests::toolchain::prepare().map(drop)),
         "proxies" => no_arguments(rest).and_then(|()| proxies::prepare()),
+        "zoo" => zoo::zoo(rest),
         "bench" => bench(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

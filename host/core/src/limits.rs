@@ -60,6 +60,11 @@ pub const HEADERS_MAX: ByteSize = ByteSize::mib(1);
 pub const HANDLES: u32 = 4096;
 /// An entry costs the host some hundred bytes.
 pub const HANDLES_MAX: u32 = 1_000_000;
+/// Files, directories and listings that all instances of a service have open together. Each is a
+/// descriptor of the host's, of which a process has some thousand to accept clients with.
+pub const FILES: u32 = 1024;
+/// More than this no process is allowed.
+pub const FILES_MAX: u32 = 1_000_000;
 /// Bytes that a guest may hand to the host in one call: the host copies them into its own memory,
 /// so that this bounds what a guest can make the host allocate. Bodies cross in far smaller pieces.
 pub const HOSTCALL_FUEL: ByteSize = ByteSize::mib(16);
@@ -131,6 +136,8 @@ pub struct ServiceLimits {
     pub headers: ByteSize,
     /// Entries in each of an instance's resource tables: `wasi:http`'s 0.2, and all else.
     pub handles: u32,
+    /// Files, directories and listings that all instances have open together.
+    pub files: u32,
     /// Bytes that a guest hands to the host in one call.
     pub hostcall_fuel: ByteSize,
     /// Bytes per second of stdout and stderr of all instances.
@@ -157,6 +164,7 @@ impl Default for ServiceLimits {
             response_body: RESPONSE_BODY,
             headers: HEADERS,
             handles: HANDLES,
+            files: FILES,
             hostcall_fuel: HOSTCALL_FUEL,
             log_rate: LOG_RATE,
             log_line: LOG_LINE,

@@ -241,7 +241,10 @@ impl AnswerBody {
     /// Whether the client has got all that it will get.
     pub(crate) fn is_whole(&self) -> bool {
         match &self.source {
-            Source::Whole(left) => left.is_none() || self.declared == Some(0),
+            // An empty one is never asked for.
+            Source::Whole(left) => {
+                left.as_ref().is_none_or(Bytes::is_empty) || self.declared == Some(0)
+            }
             Source::Over => self.error.is_none(),
             Source::Once(_) | Source::Shared(_) => {
                 self.declared.is_some_and(|declared| self.sent >= declared)
@@ -346,6 +349,8 @@ impl AnswerBody {
             for name in &FORBIDDEN_TRAILERS {
                 trailers.remove(name);
             }
+            // hyper asks no further: they are the end of a body.
+            self.declared.get_or_insert(self.sent);
         }
         if let Some(data) = frame.data_ref() {
             self.sent += data.len() as u64;

@@ -300,6 +300,10 @@ table! {
         /// (messages, fields, bodies), and what is not (files, pollables).
         #[schemars(extend("default" = limits::HANDLES), range(min = 16, max = limits::HANDLES_MAX))]
         "handles" handles: u32,
+        /// Files, directories and listings of directories that all instances of the service have open
+        /// together; opening more fails in the guest (`quota`). Each is a descriptor of the host's.
+        #[schemars(extend("default" = limits::FILES), range(min = 1, max = limits::FILES_MAX))]
+        "files" files: u32,
         /// Bytes that the guest may hand to the host in one call, since the host copies them. Bodies
         /// cross in far smaller pieces.
         #[schemars(extend("default" = limits::HOSTCALL_FUEL.to_string()))]

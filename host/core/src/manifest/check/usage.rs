@@ -52,6 +52,7 @@ impl Checker {
             1..=cpu::WEIGHT_MAX,
             default.cpu_weight,
         );
+        let files = count(&file.files, "files", 1..=limits::FILES_MAX, default.files);
         let mut limits = ServiceLimits {
             memory,
             memory_total,
@@ -65,6 +66,7 @@ impl Checker {
             concurrency,
             queue,
             handles,
+            files,
             ..default
         };
         self.sizes(file, &mut limits);

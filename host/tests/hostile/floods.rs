@@ -1,0 +1,33 @@
+//! Handles, streams, fields, strings and random bytes by the million: what a guest can make the
+//! host keep for it, or copy for it, ends at a limit.
+
+use crate::member::{hostile, hostile_p3, wat};
+
+members! {
+    resources_of_its_own: wat("resources").traps("handle");
+    handles: hostile("/handles/10000000").traps("");
+    handles_p3: hostile_p3("/handles/10000000").traps("");
+    pollables: hostile("/pollables/10000000").traps("");
+    streams: hostile("/streams/10000000").traps("");
+    streams_p3: hostile_p3("/streams/10000000").traps("handle");
+    futures_p3: hostile_p3("/futures/10000000").traps("handle");
+    waits_p3: hostile_p3("/waits/10000000").traps("handle");
+    // Tasks of the guest's own are its own memory.
+    tasks_p3: hostile_p3("/tasks/10000000").traps("").computes_too_long();
+    sockets: hostile("/sockets/1000").answers("0 sockets");
+
+    fields: hostile("/fields/1000000").traps("size of fields");
+    fields_p3: hostile_p3("/fields/1000000").answers("refused after");
+    a_string_of_megabytes: hostile("/string/24000000").traps("");
+    a_string_outside_of_memory: hostile("/string-outside").traps("");
+    a_list_outside_of_memory: hostile("/list-outside").traps("");
+    the_same_pollable_a_thousand_times: hostile("/poll-many/1000").answers("1000 are ready");
+    the_same_pollable_a_million_times: hostile("/poll-many/1000000").traps("handle");
+    more_pollables_than_a_call_may_hand_over: hostile("/poll-many/6000000").traps("");
+    nothing_to_poll: hostile("/poll-none").traps("");
+
+    random_bytes_beyond_all_memory: hostile("/random/18446744073709551615").traps("");
+    random_bytes_beyond_all_memory_p3: hostile_p3("/random/18446744073709551615")
+        .answers("1048576 bytes");
+    random_bytes_in_gigabytes: hostile("/random-for-ever/1048576").computes_too_long();
+}
