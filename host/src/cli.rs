@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments in, an exit code out.
 
 pub mod check;
+pub mod crashes;
 pub mod inspect;
 pub mod log_options;
 pub mod ps;

@@ -15,12 +15,11 @@ use axum::extract::Path as Segment;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use skep_core::name::ServiceName;
-use skep_core::status::HostStatus;
+use skep_core::status::{Crashes, HostStatus};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use crate::host::Host;
-use crate::supervisor::Order;
 use crate::task;
 
 /// Why the control API cannot be had, from either side.
@@ -112,21 +111,22 @@ impl Drop for Control {
 }
 
 fn router(host: &Host) -> Router {
-    let (status, orders) = (host.status(), host.orders());
+    let (status, restarts, crashes) = (host.status(), host.restarts(), host.crashes());
+    let crashes_of_one = crashes.clone();
     let restart = move |Segment(service): Segment<String>| async move {
-        if orders(&service, Order::Restart) {
-            (
+        if restarts(&service) {
+            Ok((
                 StatusCode::ACCEPTED,
                 Json(serde_json::json!({ "service": service })),
-            )
+            ))
         } else {
-            let problem = serde_json::json!({
-                "title": "Not Found",
-                "status": 404,
-                "detail": format!("there is no service `{service}`"),
-            });
-            (StatusCode::NOT_FOUND, Json(problem))
+            Err(no_service(&service))
         }
+    };
+    let one = move |Segment(service): Segment<String>| async move {
+        crashes_of_one(Some(&service))
+            .map(Json)
+            .ok_or_else(|| no_service(&service))
     };
     let status = move || async move {
         // It reads files.
@@ -137,7 +137,21 @@ fn router(host: &Host) -> Router {
     };
     Router::new()
         .route("/v1/status", get(status))
+        .route(
+            "/v1/crashes",
+            get(move || async move { Json(crashes(None)) }),
+        )
+        .route("/v1/services/{service}/crashes", get(one))
         .route("/v1/services/{service}/restart", post(restart))
+}
+
+fn no_service(service: &str) -> (StatusCode, Json<serde_json::Value>) {
+    let problem = serde_json::json!({
+        "title": "Not Found",
+        "status": 404,
+        "detail": format!("there is no service `{service}`"),
+    });
+    (StatusCode::NOT_FOUND, Json(problem))
 }
 
 /// How long a host may take to answer a question.
@@ -155,6 +169,31 @@ pub fn ask(path: &Path) -> Result<HostStatus, ControlError> {
     serde_json::from_slice(&body).map_err(|_| ControlError::Answer {
         path: path.to_owned(),
     })
+}
+
+/// Asks the host at `path` for the latest crashes of a service, or of all; none if it has none of
+/// that name. Blocking.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn crashes(
+    path: &Path,
+    service: Option<&ServiceName>,
+) -> Result<Option<Vec<Crashes>>, ControlError> {
+    let request = match service {
+        Some(service) => format!("GET /v1/services/{service}/crashes"),
+        None => "GET /v1/crashes".to_owned(),
+    };
+    let unexpected = || ControlError::Answer {
+        path: path.to_owned(),
+    };
+    match exchange(path, &request)? {
+        (200, body) => serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| unexpected()),
+        (404, _) => Ok(None),
+        _ => Err(unexpected()),
+    }
 }
 
 /// Tells the host at `path` to restart a service; false if it has none of that name. Blocking.

@@ -46,6 +46,15 @@ pub struct Target {
     pub service: Arc<Service>,
     /// The route's own deadline.
     pub timeout: Option<Duration>,
+    /// As the manifest writes it, for reports of crashes.
+    pub route: Arc<str>,
+}
+
+/// Where a request is to go.
+struct Found {
+    service: Arc<Service>,
+    deadline: Option<Duration>,
+    route: Arc<str>,
 }
 
 /// What the gateway is told once.
@@ -134,7 +143,11 @@ impl Gateway {
         self.check_head(parts)?;
         let host = authority(parts)?;
         normalise(parts)?;
-        let (service, deadline) = self.find(&host, parts)?;
+        let Found {
+            service,
+            deadline,
+            route,
+        } = self.find(&host, parts)?;
 
         let asked = peer
             .asked(host)
@@ -153,6 +166,7 @@ impl Gateway {
             entry.routed(&service, client, asked.host.clone(), &parts.headers);
         }
 
+        let held = service.hold().await;
         service.room().map_err(Fault::Service)?;
         let (mut body, report) = self.body(&service, parts, incoming)?;
         let length = declared_length(parts);
@@ -169,9 +183,11 @@ impl Gateway {
             request_id: id.clone(),
             depth,
             deadline,
+            route: Some(route),
         };
         let lag = call.request.body().lag().cloned();
-        let (answer, record) = service.call(call).await;
+        let (answer, mut record) = service.call(call).await;
+        record.queued += held;
         if let Some(lag) = lag {
             lag.ease();
         }
@@ -218,16 +234,16 @@ impl Gateway {
         Ok(())
     }
 
-    fn find(
-        &self,
-        host: &HeaderValue,
-        parts: &http::request::Parts,
-    ) -> Result<(Arc<Service>, Option<Duration>), Fault> {
+    fn find(&self, host: &HeaderValue, parts: &http::request::Parts) -> Result<Found, Fault> {
         let routes = self.routes.load();
         // `authority` has checked that it is ASCII.
         let host = host.to_str().unwrap_or_default();
         match routes.lookup(host, parts.uri.path(), parts.method.as_str()) {
-            Lookup::Found(target) => Ok((target.service.clone(), target.timeout)),
+            Lookup::Found(target) => Ok(Found {
+                service: target.service.clone(),
+                deadline: target.timeout,
+                route: target.route.clone(),
+            }),
             Lookup::NotFound => Err(Fault::NotFound),
             Lookup::MethodNotAllowed { allow } => Err(Fault::MethodNotAllowed(allow.to_string())),
         }

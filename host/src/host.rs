@@ -11,12 +11,14 @@ use skep_core::lifecycle::{Phase, Settings as Rules};
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 use skep_core::size::ByteSize;
-use skep_core::status::{HostStatus, ServiceStatus};
+use skep_core::status::{Crashes, HostStatus, ServiceStatus};
+use skep_core::supervision::GroupSettings;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::artifact::{Cache, CacheError, CacheSettings, Digest};
 use crate::capability::Linkers;
+use crate::crash::Ring;
 use crate::deploy::{self, Application, Built, Machinery, Runs, Works};
 use crate::engine::{self, Kind, Ticker};
 use crate::gateway::{self, Gateway};
@@ -26,8 +28,8 @@ use crate::log::Sink;
 use crate::memory::HostMemory;
 use crate::memory::watch::{Seen, Watch};
 use crate::scheduler::{self, Scheduler};
-use crate::service::{INCIDENTS_WAITING, Revision, Service};
-use crate::supervisor::{Charge, Order, Supervisor};
+use crate::service::{Hold, INCIDENTS_WAITING, Revision, Service};
+use crate::supervisor::{self, Charge, Desk, Supervisor};
 use crate::{task, usage};
 
 /// How long a start waits for services that are still starting before it lets clients in: they
@@ -94,7 +96,8 @@ pub fn try_build(
     let (machinery, _ticker, _) = machinery(application, on_demand, &cache, sink)?;
     let (incidents, _) = mpsc::channel(1);
     let handle = |service: &skep_core::manifest::Service| {
-        Service::new(Arc::from(service.name.value.as_str()), incidents.clone())
+        let name = Arc::from(service.name.value.as_str());
+        Service::new(name, Hold::default(), incidents.clone())
     };
     deploy::build(application, &machinery, handle).map_err(StartError::Mistakes)?;
     Ok(())
@@ -179,6 +182,10 @@ struct Hosted {
     revision: Arc<Revision>,
     digest: Digest,
     role: Runs,
+    crashes: Arc<Ring>,
+    /// If the manifest says so, calls under way get this long when the host stops, however short
+    /// `http.drain-timeout` is.
+    stop_timeout: Option<Duration>,
     supervisor: Supervisor,
 }
 
@@ -188,6 +195,7 @@ pub struct Host {
     addresses: Vec<SocketAddr>,
     secure: bool,
     services: Arc<BTreeMap<ServiceName, Hosted>>,
+    desk: Arc<Desk>,
     stopping: watch::Sender<Stopping>,
     listening: JoinHandle<Option<()>>,
     connections: Arc<dyn Fn() -> usize + Send + Sync>,
@@ -257,8 +265,10 @@ impl Host {
         let built = built.map_err(StartError::Mistakes)?;
 
         let origin = Instant::now();
-        let services = Arc::new(hire(&application, built, handles, origin));
-        settle(&services).await;
+        let (services, desk) = hire(&application, built, handles, origin);
+        let services = Arc::new(services);
+        desk.start();
+        settle(&services, &desk).await;
 
         let manifest = &application.manifest;
         let routes = deploy::routes(manifest, |name| {
@@ -287,6 +297,7 @@ impl Host {
             addresses,
             secure: tls.is_some(),
             services,
+            desk,
             stopping,
             listening,
             connections,
@@ -332,29 +343,57 @@ impl Host {
         }
     }
 
-    /// Tells a service's supervisor what to do; false if there is no such service.
-    pub fn orders(&self) -> impl Fn(&str, Order) -> bool + Send + Sync + Clone + 'static {
-        let services = self.services.clone();
-        move |name, order| {
-            let found = services
-                .iter()
-                .find(|(service, _)| service.as_str() == name);
-            if let Some((_, hosted)) = found {
-                hosted.supervisor.order(order);
+    /// Starts a service anew; false if there is none of that name.
+    pub fn restarts(&self) -> impl Fn(&str) -> bool + Send + Sync + Clone + 'static {
+        let (services, desk) = (self.services.clone(), self.desk.clone());
+        move |name| {
+            let place = services.keys().position(|service| service.as_str() == name);
+            if let Some(place) = place {
+                desk.restart(place);
             }
-            found.is_some()
+            place.is_some()
         }
     }
 
-    /// Lets no more clients in, lets what is under way come to its end, then stops the services.
-    /// Whatever has not ended by the drain deadline is cut.
+    /// The latest crashes of one service or of all; none if there is no such service.
+    pub fn crashes(
+        &self,
+    ) -> impl Fn(Option<&str>) -> Option<Vec<Crashes>> + Send + Sync + Clone + 'static {
+        let services = self.services.clone();
+        move |wanted| {
+            let wanted_one = |name: &ServiceName| wanted.is_none_or(|w| w == name.as_str());
+            let found = services.iter().filter(|(name, _)| wanted_one(name));
+            let found: Vec<Crashes> = found
+                .map(|(name, hosted)| {
+                    let (total, crashes) = hosted.crashes.all();
+                    Crashes {
+                        service: name.clone(),
+                        total,
+                        crashes,
+                    }
+                })
+                .collect();
+            (wanted.is_none() || !found.is_empty()).then_some(found)
+        }
+    }
+
+    /// Lets no more clients in, lets what is under way come to its end, then stops the services in
+    /// the reverse order of their start. Whatever has not ended by the drain deadline is cut; a
+    /// service whose `stop-timeout` is longer has its own.
     pub async fn drain(self) {
-        let deadline = tokio::time::Instant::now() + self.drain_timeout;
+        let began = tokio::time::Instant::now();
         self.stopping.send_replace(Stopping::Drain);
         let mut listening = self.listening;
-        let drained = tokio::time::timeout_at(deadline, &mut listening)
+        let services = &self.services;
+        let deadline = began + self.drain_timeout;
+        let mut drained = tokio::time::timeout_at(deadline, &mut listening)
             .await
             .is_ok();
+        while !drained && services.values().any(|hosted| hosted.may_go_on(began)) {
+            drained = tokio::time::timeout(LOOK_EVERY, &mut listening)
+                .await
+                .is_ok();
+        }
         if !drained {
             tracing::warn!(
                 connections = (self.connections)(),
@@ -363,21 +402,30 @@ impl Host {
             self.stopping.send_replace(Stopping::Cut);
             let _ = tokio::time::timeout(CUT_PATIENCE, &mut listening).await;
         }
-        for hosted in self.services.values() {
-            hosted.supervisor.order(Order::Stop);
-        }
-        for hosted in self.services.values() {
+        // The machine keeps each service to its stop-timeout; a supervisor that is gone does not.
+        let stopped_by = tokio::time::Instant::now() + self.desk.stop() + CUT_PATIENCE;
+        for hosted in services.values() {
             let mut phase = hosted.supervisor.phase();
             let stopped = phase.wait_for(|phase| matches!(phase, Phase::Stopped { .. }));
-            if tokio::time::timeout_at(deadline + CUT_PATIENCE, stopped)
-                .await
-                .is_err()
-            {
+            if tokio::time::timeout_at(stopped_by, stopped).await.is_err() {
                 hosted.supervisor.abort();
             }
         }
     }
 }
+
+impl Hosted {
+    /// Whether calls are under way that have longer than the drain deadline.
+    fn may_go_on(&self, began: tokio::time::Instant) -> bool {
+        let own = self
+            .stop_timeout
+            .is_some_and(|timeout| began.elapsed() < timeout);
+        own && self.revision.admission().in_flight() > 0
+    }
+}
+
+/// How often a drain that goes on after its deadline is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// After the drain deadline: time for cut connections and services to be gone.
 const CUT_PATIENCE: Duration = Duration::from_secs(1);
@@ -404,12 +452,16 @@ struct Handles(BTreeMap<ServiceName, (Arc<Service>, mpsc::Receiver<crate::servic
 
 impl Handles {
     fn new(application: &Application) -> Handles {
-        let make = |name: &ServiceName| {
+        let make = |(name, manifest): (&ServiceName, &skep_core::manifest::Service)| {
             let (incidents, incidents_out) = mpsc::channel(INCIDENTS_WAITING);
-            let service = Service::new(Arc::from(name.as_str()), incidents);
+            let hold = Hold {
+                patience: manifest.restart.hold,
+                places: manifest.limits.queue as usize,
+            };
+            let service = Service::new(Arc::from(name.as_str()), hold, incidents);
             (name.clone(), (service, incidents_out))
         };
-        Handles(application.manifest.services.keys().map(make).collect())
+        Handles(application.manifest.services.iter().map(make).collect())
     }
 
     fn get(&self, name: &ServiceName) -> Arc<Service> {
@@ -420,61 +472,97 @@ impl Handles {
     }
 }
 
-/// Gives each service its supervisor, which starts it.
+/// Gives each service its supervisor. A service's place at the desk is that among the names.
 fn hire(
     application: &Application,
     built: Vec<Built>,
     handles: Handles,
     origin: Instant,
-) -> BTreeMap<ServiceName, Hosted> {
-    let services = application
-        .manifest
-        .services
-        .values()
-        .zip(handles.0)
-        .zip(built);
-    services
-        .map(|((manifest, (name, (service, incidents))), built)| {
-            let charge = Charge {
-                service: service.clone(),
-                revision: built.revision.clone(),
-                settings: Rules::new(built.role.kind(), manifest.restart.clone()),
-                health: manifest.health.as_ref().map(|health| health.value.clone()),
-                stop_timeout: manifest.stop_timeout,
-            };
-            let supervisor = Supervisor::start(charge, incidents, origin);
+) -> (BTreeMap<ServiceName, Hosted>, Arc<Desk>) {
+    let manifest = &application.manifest;
+    let names: Vec<ServiceName> = manifest.services.keys().cloned().collect();
+    // Groups and `after` name services of this manifest.
+    let places = |services: &[skep_core::manifest::Spanned<ServiceName>]| -> Vec<usize> {
+        let place = |name: &ServiceName| names.binary_search(name).ok();
+        services
+            .iter()
+            .filter_map(|name| place(&name.value))
+            .collect()
+    };
+    let groups = manifest.groups.values().map(|group| GroupSettings {
+        name: group.name.value.clone(),
+        members: places(&group.services),
+        strategy: group.strategy,
+        policy: group.policy.clone(),
+    });
+    let groups = groups.collect();
+    let mut charges = Vec::new();
+    let mut parts = Vec::new();
+    let services = manifest.services.values().zip(handles.0).zip(built);
+    for ((manifest, (name, (service, incidents))), built) in services {
+        let crashes = Arc::new(Ring::default());
+        let health = manifest.health.as_ref().map(|health| health.value.clone());
+        let charge = Charge {
+            service: service.clone(),
+            revision: built.revision.clone(),
+            settings: Rules::new(built.role.kind(), manifest.restart.clone()),
+            health: health.unwrap_or_default(),
+            crashes: crashes.clone(),
+            stop_timeout: manifest.stop_timeout,
+            after: places(&manifest.after),
+        };
+        charges.push((charge, incidents));
+        let stop_timeout = manifest
+            .says("stop-timeout")
+            .then_some(manifest.stop_timeout);
+        parts.push((name, service, built, crashes, stop_timeout));
+    }
+    let (desk, supervisors) = supervisor::hire(charges, groups, names.clone(), origin);
+    let hosted = parts.into_iter().zip(supervisors);
+    let hosted = hosted.map(
+        |((name, service, built, crashes, stop_timeout), supervisor)| {
             let Built {
                 revision,
                 digest,
                 role,
             } = built;
-            (
-                name,
-                Hosted {
-                    service,
-                    revision,
-                    digest,
-                    role,
-                    supervisor,
-                },
-            )
-        })
-        .collect()
+            let hosted = Hosted {
+                service,
+                revision,
+                digest,
+                role,
+                crashes,
+                stop_timeout,
+                supervisor,
+            };
+            (name, hosted)
+        },
+    );
+    (hosted.collect(), desk)
 }
 
-/// Waits until no service is starting any more.
-async fn settle(services: &BTreeMap<ServiceName, Hosted>) {
+/// Waits until no service is starting any more. Those that wait for one that has not come up are
+/// not waited for.
+async fn settle(services: &BTreeMap<ServiceName, Hosted>, desk: &Desk) {
     let deadline = tokio::time::Instant::now() + READY_PATIENCE;
-    for hosted in services.values() {
+    while let Some(place) = desk.starting() {
+        let Some(hosted) = services.values().nth(place) else {
+            return;
+        };
+        // The desk knows of a start before its supervisor has said so.
         let mut phase = hosted.supervisor.phase();
-        let begun = phase.wait_for(|phase| match phase {
-            Phase::Starting { .. } => false,
-            Phase::Stopped { cause, .. } => {
-                cause.kind != skep_core::lifecycle::CauseKind::NotStarted
-            }
-            _ => true,
-        });
-        let _ = tokio::time::timeout_at(deadline, begun).await;
+        let ended = async {
+            let begun = |phase: &Phase| matches!(phase, Phase::Starting { .. });
+            phase.wait_for(begun).await.ok()?;
+            phase.wait_for(|phase| !begun(phase)).await.ok()
+        };
+        if let Ok(None) = tokio::time::timeout(LOOK_EVERY, ended).await {
+            // Its supervisor is gone, which has been reported.
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return;
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod meter;
 pub mod once;
 pub mod pool;
+pub mod remains;
 pub mod shared;
 pub mod worker;
 
@@ -25,6 +26,7 @@ use self::appraisal::Appraisal;
 pub(crate) use self::appraisal::{ENTRY, PIECE, header_bytes};
 use self::memory::{InstanceMemory, MemoryLimitReached, MemoryLimits};
 use self::meter::{Meter, Verdict};
+use self::remains::{Remain, Remains};
 use crate::capability::{Granted, Hooks};
 use crate::memory::buffers::Buffers;
 use crate::memory::{Refusal, ServiceMemory};
@@ -56,6 +58,8 @@ pub struct Mould {
     pub(crate) share: Arc<Share>,
     /// Numbers instances within the revision, for logs.
     pub(crate) instances: AtomicU64,
+    /// Of those that crashed.
+    pub(crate) remains: Arc<Remains>,
 }
 
 impl Mould {
@@ -67,6 +71,13 @@ impl Mould {
     /// The number of the latest instance, 0 if there has been none.
     pub(crate) fn latest(&self) -> u64 {
         self.instances.load(Ordering::Relaxed)
+    }
+
+    /// The store has failed and is about to be dropped: what only it can tell is left behind.
+    pub(crate) fn bury(&self, store: &Store<GuestState>) {
+        let state = store.data();
+        let memory = state.memory.held();
+        self.remains.leave(state.instance, Remain { memory });
     }
 
     /// A store for the instance of this number, limited and charged to `meter`.

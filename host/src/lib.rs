@@ -6,6 +6,7 @@
 pub mod host;
 
 pub mod control;
+pub mod crash;
 pub mod usage;
 
 pub mod listener;

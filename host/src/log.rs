@@ -26,8 +26,9 @@ use std::io::IsTerminal;
 pub use access::AccessRecord;
 pub use backtrace::{TrapReport, trap_report};
 pub use events::{EventFilter, chain};
-pub use guest::{GuestLog, GuestLogLimits, GuestStream, Stream};
+pub use guest::{GuestLog, GuestLogLimits, GuestStream, RecentLine, Stream};
 pub use sink::{Destination, Sink};
+pub use text::rfc3339;
 
 /// What the operator asked lines to look like (`--log-format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use skep::artifact::child;
-use skep::cli::{self, Exit, check, inspect, ps, restart, run, serve};
+use skep::cli::{self, Exit, check, crashes, inspect, ps, restart, run, serve};
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
 /// a moment: the system's allocator costs a tenth of a request, this one half of that.
@@ -27,6 +27,7 @@ enum Command {
     Check(check::Check),
     Ps(ps::Ps),
     Restart(restart::Restart),
+    Crashes(crashes::Crashes),
     /// Show what a component is and what it would need granted
     Inspect(inspect::Inspect),
     /// Compile a component; the host's own
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Ps(arguments) => ps::run(&arguments).into(),
         Command::Restart(arguments) => restart::run(&arguments).into(),
+        Command::Crashes(arguments) => crashes::run(&arguments).into(),
         Command::Inspect(arguments) => {
             match inspect::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(()) => Exit::Ok.into(),

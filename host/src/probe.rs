@@ -68,6 +68,7 @@ pub(crate) async fn probe(
         request_id: RequestId::named("health-check"),
         depth: 0,
         deadline: Some(check.timeout),
+        route: None,
         head_only: false,
     };
     let answered = async {

@@ -6,6 +6,8 @@
 
 mod admission;
 mod body;
+mod door;
+mod incident;
 mod revision;
 
 use std::sync::Arc;
@@ -13,49 +15,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
 pub use self::admission::{Admission, Shed};
 pub(crate) use self::body::{AnswerBody, BodyError};
+use self::door::Entrance;
+pub use self::door::{Closed, Door, Hold};
+pub use self::incident::Incident;
+pub(crate) use self::incident::{DOING_TOLD, Doing, Lost};
 pub use self::revision::{Handler, RequestLimits, Revision};
 use crate::gateway::body::IncomingBody;
 use crate::gateway::{RequestId, Stamp};
 use crate::instance::once::{self, Exchange, OnceBody, Progress};
 use crate::instance::{Failure, shared};
-
-/// Whether a service takes requests.
-pub enum Door {
-    /// This revision answers.
-    Open(Arc<Revision>),
-    /// Nobody does.
-    Closed(Closed),
-}
-
-/// Why a service takes no requests.
-#[derive(Clone, Debug)]
-pub struct Closed {
-    /// In plain words, for the log: "starting", "backing off after 3 crashes"…
-    pub reason: String,
-    /// When it is worth trying again; none if nobody knows.
-    pub retry_after: Option<Duration>,
-}
-
-/// What the supervisor is told of. Sent for crashes only, never for requests that went well.
-#[derive(Debug)]
-pub struct Incident {
-    /// The revision whose instance failed.
-    pub revision: u32,
-    /// The instance's number.
-    pub instance: u64,
-    /// The request it was answering, if one.
-    pub request_id: Option<String>,
-    /// How it failed.
-    pub failure: Arc<Failure>,
-    /// Good answers since the incident before.
-    pub answered_since: u64,
-}
 
 /// Counts since the host began; relaxed, for people and metrics.
 #[derive(Debug, Default)]
@@ -75,7 +48,7 @@ pub struct Counters {
 /// A named part of the application.
 pub struct Service {
     name: Arc<str>,
-    door: ArcSwap<Door>,
+    entrance: Entrance,
     counters: Counters,
     incidents: mpsc::Sender<Incident>,
 }
@@ -94,6 +67,8 @@ pub(crate) struct Call {
     pub(crate) depth: u32,
     /// The route's own deadline, instead of the service's.
     pub(crate) deadline: Option<Duration>,
+    /// The route that led here, as the manifest writes it.
+    pub(crate) route: Option<Arc<str>>,
     /// The client will be sent no body, whatever the guest writes: the request is a HEAD.
     pub(crate) head_only: bool,
 }
@@ -122,14 +97,10 @@ pub(crate) type Answer = Result<http::Response<AnswerBody>, Refused>;
 
 impl Service {
     /// A closed service. `incidents` goes to its supervisor.
-    pub fn new(name: Arc<str>, incidents: mpsc::Sender<Incident>) -> Arc<Service> {
-        let closed = Closed {
-            reason: "not started yet".to_owned(),
-            retry_after: None,
-        };
+    pub fn new(name: Arc<str>, hold: Hold, incidents: mpsc::Sender<Incident>) -> Arc<Service> {
         Arc::new(Service {
             name,
-            door: ArcSwap::from_pointee(Door::Closed(closed)),
+            entrance: Entrance::new(hold),
             counters: Counters::default(),
             incidents,
         })
@@ -147,17 +118,17 @@ impl Service {
 
     /// From now on this revision answers. Requests in flight end where they began.
     pub fn open(&self, revision: Arc<Revision>) {
-        self.door.store(Arc::new(Door::Open(revision)));
+        self.entrance.set(Door::Open(revision));
     }
 
     /// From now on nobody answers.
     pub fn close(&self, closed: Closed) {
-        self.door.store(Arc::new(Door::Closed(closed)));
+        self.entrance.set(Door::Closed(closed));
     }
 
     /// The revision that answers now, if one does.
     pub fn active(&self) -> Option<Arc<Revision>> {
-        match &**self.door.load() {
+        match &**self.entrance.load() {
             Door::Open(revision) => Some(revision.clone()),
             Door::Closed(_) => None,
         }
@@ -166,7 +137,7 @@ impl Service {
     /// Whether there is memory for a request, before anything is held for it. A closed service says
     /// so itself.
     pub(crate) fn room(&self) -> Result<(), Refused> {
-        match &**self.door.load() {
+        match &**self.entrance.load() {
             Door::Open(revision) if !revision.memory().has_room() => {
                 self.counters.shed.fetch_add(1, Ordering::Relaxed);
                 Err(Refused::Shed(Shed::Memory))
@@ -175,13 +146,27 @@ impl Service {
         }
     }
 
+    /// Waits while the service is on its way, as long as its callers may be held; tells how long.
+    pub(crate) async fn hold(&self) -> Duration {
+        self.entrance.hold().await
+    }
+
+    /// Callers that wait for it to be open.
+    pub fn held(&self) -> usize {
+        self.entrance.held()
+    }
+
     /// Admits the request, runs the guest until its response has a head, and returns that with a
     /// body that goes on running the guest. Dropping the future or the body cancels the guest.
     pub(crate) async fn call(self: &Arc<Self>, call: Call) -> (Answer, CallRecord) {
-        let revision = match &**self.door.load() {
+        let revision = match &**self.entrance.load() {
             Door::Open(revision) => revision.clone(),
             Door::Closed(closed) => {
-                return (Err(Refused::Closed(closed.clone())), CallRecord::default());
+                let record = CallRecord {
+                    revision: closed.revision,
+                    ..CallRecord::default()
+                };
+                return (Err(Refused::Closed(closed.clone())), record);
             }
         };
         self.call_revision(revision, call).await
@@ -224,8 +209,10 @@ impl Service {
                     .await
             }
             Handler::Worker(_) => Err(Refused::Closed(Closed {
+                revision: record.revision,
                 reason: "a worker answers no requests".to_owned(),
-                retry_after: None,
+                coming: false,
+                retry_at: None,
             })),
         };
         match &answer {
@@ -269,7 +256,7 @@ impl Service {
                 if let Some(live) = freed {
                     ticket.revision().keep(live);
                 }
-                Err(self.failed(failure, &ticket, record.instance))
+                Err(self.failed(failure, &ticket, record))
             }
             Progress::Head(response) => {
                 let (parts, body) = response.into_parts();
@@ -280,7 +267,7 @@ impl Service {
                 if let Some(failure) = failure
                     && !head_only
                 {
-                    return Err(self.failed(failure, &ticket, record.instance));
+                    return Err(self.failed(failure, &ticket, record));
                 }
                 let body = AnswerBody::once(body, ticket, &parts, head_only);
                 Ok(http::Response::from_parts(parts, body))
@@ -301,7 +288,7 @@ impl Service {
         if let Some(stamp) = call.stamp {
             stamp.write(request.headers_mut());
         }
-        let pending = group.send(request, call.depth);
+        let pending = group.send(request, call.depth, ticket.doing().clone());
         record.instance = pending.instance();
         let meter = pending.meter();
         match pending.response(deadline).await {
@@ -319,34 +306,19 @@ impl Service {
         }
     }
 
-    fn failed(&self, failure: Failure, ticket: &body::Ticket, instance: u64) -> Refused {
+    fn failed(&self, failure: Failure, ticket: &body::Ticket, record: &CallRecord) -> Refused {
         let failure = Arc::new(failure);
-        if failure.is_crash() {
-            let request_id = Some(ticket.request_id().as_str().to_owned());
-            self.crashed(
-                ticket.revision().number(),
-                instance,
-                request_id,
-                failure.clone(),
-            );
-        }
+        ticket.crashed(&failure, record.instance, record.cpu);
         Refused::Failed(failure)
     }
 
     /// Tells the supervisor of a crash. Never waits: what it cannot take in is only counted.
-    pub(crate) fn crashed(
-        &self,
-        revision: u32,
-        instance: u64,
-        request_id: Option<String>,
-        failure: Arc<Failure>,
-    ) {
+    pub(crate) fn crashed(&self, revision: u32, lost: Lost, failure: Arc<Failure>) {
         self.counters.crashed.fetch_add(1, Ordering::Relaxed);
         let answered_since = self.counters.since_incident.swap(0, Ordering::Relaxed);
         let incident = Incident {
             revision,
-            instance,
-            request_id,
+            lost,
             failure,
             answered_since,
         };

@@ -1,27 +1,33 @@
-//! Starts, watches, restarts, parks and stops one service.
+//! Starts, watches, restarts, parks and stops the services of an application.
 //!
-//! One task per service owns its [`Lifecycle`] and does what that says; the rules are all in there,
-//! pure and simulated. Channels in: incidents from `service`, orders from `host`, results of what
-//! this task has begun. Out: the service's door, and a watch of its phase.
+//! One task per service does what the machine behind the [`Desk`] says; the rules are all in there
+//! (`skep_core::supervision`), pure and simulated. Channels in: incidents from `service`, notices
+//! from the desk, results of what this task has begun. Out: the service's door, a watch of its
+//! phase, and its crashes.
+
+mod begin;
+mod checks;
+mod desk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use skep_core::health::{FAILURES, HealthCheck};
-use skep_core::lifecycle::{
-    Action, Cause, CauseKind, Event, Kind, Lifecycle, Phase, Report, Settings,
-};
+use skep_core::health::Health;
+use skep_core::lifecycle::{Action, Cause, CauseKind, Event, Kind, Phase, Report, Settings};
+use skep_core::supervision::{GroupSettings, MemberSettings, Supervision};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::instance::{Failure, worker};
-use crate::log::trap_report;
-use crate::probe;
-use crate::service::{Closed, Handler, Incident, Revision, Service};
+use self::begin::{cause_kind, detail};
+use self::checks::{Purpose, Watch};
+pub use self::desk::Desk;
+use self::desk::{Notice, Standing};
+use crate::crash::{Ring, Told};
+use crate::service::{Closed, Handler, Incident, Lost, Revision, Service};
 use crate::task;
 
-/// How often instances are swept, warmed and drains looked at.
+/// How often instances are swept, warmed, drains looked at and checks made.
 const TEND_EVERY: Duration = Duration::from_millis(100);
 
 /// What a supervisor looks after.
@@ -32,65 +38,84 @@ pub struct Charge {
     pub revision: Arc<Revision>,
     /// Its rules.
     pub settings: Settings,
-    /// Its health check.
-    pub health: Option<HealthCheck>,
+    /// Its health checks.
+    pub health: Health,
+    /// Its crashes.
+    pub crashes: Arc<Ring>,
     /// How long calls under way get when it is stopped.
     pub stop_timeout: Duration,
-}
-
-/// What a supervisor is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Let what is under way come to its end, then stop.
-    Stop,
-    /// The same, then start again; also leads out of parked.
-    Restart,
+    /// The places of the services that it starts after.
+    pub after: Vec<usize>,
 }
 
 /// The handle of a supervisor.
 pub struct Supervisor {
-    orders: mpsc::UnboundedSender<Order>,
     phase: watch::Receiver<Phase>,
     starts: Arc<AtomicU64>,
     task: JoinHandle<Option<()>>,
 }
 
+/// Gives each service its supervisor; they start when the desk is told to. `origin` is what phases
+/// count their time from.
+pub fn hire(
+    charges: Vec<(Charge, mpsc::Receiver<Incident>)>,
+    groups: Vec<GroupSettings>,
+    names: Vec<skep_core::name::ServiceName>,
+    origin: Instant,
+) -> (Arc<Desk>, Vec<Supervisor>) {
+    let member = |(charge, _): &(Charge, _)| MemberSettings {
+        life: charge.settings.clone(),
+        stop_timeout: charge.stop_timeout,
+        after: charge.after.clone(),
+    };
+    let members = charges.iter().map(member).collect();
+    let machine = Supervision::new(members, groups.clone(), fastrand::u64(..));
+    let (desk, notices) = Desk::new(machine, names, groups, origin);
+    let hired = charges.into_iter().zip(notices).enumerate();
+    let supervisors = hired.map(|(member, ((charge, incidents), notices))| {
+        Supervisor::start(charge, member, desk.clone(), incidents, notices)
+    });
+    let supervisors = supervisors.collect();
+    (desk, supervisors)
+}
+
 impl Supervisor {
-    /// Starts the service and watches it. `origin` is what phases count their time from.
-    pub fn start(charge: Charge, incidents: mpsc::Receiver<Incident>, origin: Instant) -> Self {
-        let lifecycle = Lifecycle::new(charge.settings.clone(), fastrand::u64(..));
-        let (phase_in, phase) = watch::channel(lifecycle.phase().clone());
-        let (orders, orders_in) = mpsc::unbounded_channel();
+    fn start(
+        charge: Charge,
+        member: usize,
+        desk: Arc<Desk>,
+        incidents: mpsc::Receiver<Incident>,
+        notices: mpsc::UnboundedReceiver<Notice>,
+    ) -> Self {
+        let not_yet = Phase::Stopped {
+            since: Duration::ZERO,
+            cause: Cause::new(CauseKind::NotStarted, "not started yet"),
+        };
+        let (phase_in, phase) = watch::channel(not_yet);
         let (results, results_in) = mpsc::unbounded_channel();
         let starts = Arc::new(AtomicU64::new(0));
         let shift = Shift {
             charge: Arc::new(charge),
-            lifecycle,
-            origin,
+            member,
+            desk,
             phase: phase_in,
+            stands: None,
             starts: starts.clone(),
             results,
             timer: None,
             drain: None,
             running: None,
-            probing: None,
-            unwell: 0,
+            watches: Vec::new(),
         };
         let task = task::spawn(
             task::Kind::Supervisor,
-            shift.run(incidents, orders_in, results_in),
+            shift.run(incidents, notices, results_in),
         );
         Supervisor {
-            orders,
             phase,
             starts,
             task,
         }
-    }
-
-    /// Gives an order. It is lost only if the supervisor is gone.
-    pub fn order(&self, order: Order) {
-        let _ = self.orders.send(order);
     }
 
     /// The service's phase, to be watched.
@@ -115,8 +140,21 @@ impl Drop for Supervisor {
     }
 }
 
-/// Something that the task has begun, ended.
-type Outcome = Event;
+/// Something that the task has begun has come to something.
+enum Outcome {
+    /// A start went well; with the answer of the first readiness check, if there is one.
+    Started {
+        epoch: u64,
+        readiness: Option<Result<(), String>>,
+    },
+    /// A check was answered.
+    Checked {
+        epoch: u64,
+        purpose: Purpose,
+        answer: Result<(), String>,
+    },
+    Happened(Event),
+}
 
 /// A task that ends with its handle: a worker must not outlive its supervisor.
 struct Running(JoinHandle<Option<()>>);
@@ -129,9 +167,12 @@ impl Drop for Running {
 
 struct Shift {
     charge: Arc<Charge>,
-    lifecycle: Lifecycle,
-    origin: Instant,
+    /// Its place at the desk.
+    member: usize,
+    desk: Arc<Desk>,
     phase: watch::Sender<Phase>,
+    /// What the desk said last.
+    stands: Option<Standing>,
     starts: Arc<AtomicU64>,
     results: mpsc::UnboundedSender<Outcome>,
     timer: Option<(Duration, u64)>,
@@ -139,61 +180,75 @@ struct Shift {
     drain: Option<u64>,
     /// The start that is under way, or the worker.
     running: Option<Running>,
-    /// The health check that is under way.
-    probing: Option<Running>,
-    /// Health checks failed in a row.
-    unwell: u32,
+    /// The checks of a service that is up.
+    watches: Vec<Watch>,
 }
 
 impl Shift {
     async fn run(
         mut self,
         mut incidents: mpsc::Receiver<Incident>,
-        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut notices: mpsc::UnboundedReceiver<Notice>,
         mut results: mpsc::UnboundedReceiver<Outcome>,
     ) {
-        self.step(Event::Start);
         let mut tend = tokio::time::interval(TEND_EVERY);
         tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut probe_due = Instant::now();
         loop {
-            let timer = self.timer.map(|(at, _)| self.origin + at);
+            let timer = self.timer.map(|(at, _)| self.desk.origin() + at);
             tokio::select! {
-                Some(incident) = incidents.recv() => self.incident(incident),
-                order = orders.recv() => match order {
-                    Some(order) => self.order(order),
+                // What has been decided comes first: nothing else is asked about what is past.
+                biased;
+                notice = notices.recv() => match notice {
+                    Some(Notice::Do(action)) => self.act(action),
+                    Some(Notice::Stands(standing)) => self.stand(standing),
                     None => return,
                 },
                 Some(outcome) = results.recv() => self.outcome(outcome),
+                Some(incident) = incidents.recv() => self.incident(&incident),
                 () = sleep_until(timer) => {
                     if let Some((_, token)) = self.timer.take() {
-                        self.step(Event::TimerFired { token });
+                        self.happened(Event::TimerFired { token });
                     }
                 }
                 _ = tend.tick() => {
                     self.tend().await;
-                    self.watch_health(&mut probe_due);
+                    self.watch_health();
                 }
             }
         }
     }
 
-    fn now(&self) -> Duration {
-        self.origin.elapsed()
+    fn happened(&self, event: Event) {
+        self.desk.happened(self.member, event);
     }
 
-    fn step(&mut self, event: Event) {
-        let actions = self.lifecycle.step(self.now(), event);
-        for action in actions {
-            self.act(action);
+    /// The phase as this task has been told.
+    fn is_up(&self) -> bool {
+        self.stands
+            .as_ref()
+            .is_some_and(|stands| stands.phase.is_up())
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        let http = self.charge.settings.kind == Kind::Http;
+        if http && !standing.phase.is_ready() {
+            self.charge.service.close(self.closed(&standing));
+        }
+        if !standing.phase.is_up() {
+            self.watches.clear();
+            if self.is_up() {
+                // Idle instances go now, and those that are busy when they have answered.
+                self.charge.revision.renew();
+            }
         }
         self.phase.send_if_modified(|phase| {
-            let changed = phase != self.lifecycle.phase();
+            let changed = *phase != standing.phase;
             if changed {
-                phase.clone_from(self.lifecycle.phase());
+                phase.clone_from(&standing.phase);
             }
             changed
         });
+        self.stands = Some(standing);
     }
 
     fn act(&mut self, action: Action) {
@@ -201,11 +256,9 @@ impl Shift {
         match action {
             Action::Begin { epoch, .. } => self.begin(epoch),
             Action::Abandon { .. } => self.running = None,
-            Action::Open => {
-                self.unwell = 0;
-                charge.service.open(charge.revision.clone());
-            }
-            Action::Close => charge.service.close(self.closed()),
+            Action::Open => charge.service.open(charge.revision.clone()),
+            // What clients are told meanwhile follows with where the service stands.
+            Action::Close => {}
             Action::ArmTimer { at, token } => self.timer = Some((at, token)),
             Action::Drain { token, .. } => {
                 self.drain = Some(token);
@@ -213,6 +266,7 @@ impl Shift {
                 if charge.settings.kind == Kind::Worker {
                     self.running = None;
                 }
+                self.look_at_drain();
             }
             Action::Cut => {
                 self.drain = None;
@@ -224,99 +278,161 @@ impl Shift {
     }
 
     /// What clients are told while nobody answers them.
-    fn closed(&self) -> Closed {
-        let phase = self.lifecycle.phase();
-        let retry_after = match phase {
-            Phase::BackingOff { until, .. } => Some(until.saturating_sub(self.now())),
-            _ => None,
+    fn closed(&self, standing: &Standing) -> Closed {
+        let phase = &standing.phase;
+        let retry_at = match phase {
+            Phase::Unready { .. } => {
+                let mut watches = self.watches.iter();
+                let readiness = watches.find(|watch| watch.purpose == Purpose::Readiness);
+                readiness.map(|watch| Instant::now() + watch.turns_in())
+            }
+            _ => standing.due.map(|due| self.desk.origin() + due),
         };
         let reason = match phase.cause() {
             Some(cause) => format!("{}: {cause}", phase.name()),
             None => phase.name().to_owned(),
         };
         Closed {
+            revision: self.charge.revision.number(),
             reason,
-            retry_after,
+            coming: standing.coming,
+            retry_at,
         }
     }
 
     fn begin(&mut self, epoch: u64) {
         self.charge.revision.renew();
+        self.watches.clear();
         self.starts.fetch_add(1, Ordering::Relaxed);
         let (charge, results) = (self.charge.clone(), self.results.clone());
         let started = task::spawn(task::Kind::Supervisor, async move {
-            let tell = |event| {
+            let tell = |outcome| {
                 // The receiver lives as long as this task's handle.
-                let _ = results.send(event);
+                let _ = results.send(outcome);
             };
             if let Handler::Worker(code) = charge.revision.handler() {
-                tell(Event::Started { epoch });
-                return tell(run_worker(&charge, code.clone(), epoch).await);
+                let unready = None;
+                tell(Outcome::Happened(Event::Started { epoch, unready }));
+                return tell(begin::run(&charge, code.clone(), epoch).await);
             }
-            match start(&charge).await {
-                Ok(()) => tell(Event::Started { epoch }),
-                Err(cause) => tell(Event::StartFailed { epoch, cause }),
-            }
+            tell(begin::start(&charge, epoch).await);
         });
         self.running = Some(Running(started));
     }
 
     fn outcome(&mut self, outcome: Outcome) {
         match outcome {
-            Event::HealthFailed { epoch, cause } => {
-                self.unwell += 1;
-                let left = FAILURES.saturating_sub(self.unwell);
-                if left > 0 {
-                    let service = self.charge.service.name();
-                    tracing::warn!(%service, "{cause}; {left} more in a row and it is restarted");
-                } else {
-                    self.unwell = 0;
-                    self.step(Event::HealthFailed { epoch, cause });
-                }
+            Outcome::Started { epoch, readiness } => self.started(epoch, readiness),
+            Outcome::Checked {
+                epoch,
+                purpose,
+                answer,
+            } => self.checked(epoch, purpose, answer),
+            Outcome::Happened(event) => self.happened(event),
+        }
+    }
+
+    fn started(&mut self, epoch: u64, readiness: Option<Result<(), String>>) {
+        let health = &self.charge.health;
+        let liveness = health.liveness.iter();
+        self.watches = liveness
+            .map(|check| Watch::new(Purpose::Liveness, check, true))
+            .collect();
+        let mut unready = None;
+        if let (Some(check), Some(answer)) = (&health.readiness, readiness) {
+            let mut watch = Watch::new(Purpose::Readiness, check, false);
+            if watch.record(answer.is_ok()).is_none() {
+                let cause = answer.err().unwrap_or_else(|| {
+                    format!(
+                        "health check: {} more good answers are needed",
+                        watch.missing()
+                    )
+                });
+                unready = Some(Cause::new(CauseKind::Health, cause));
             }
-            other => self.step(other),
+            self.watches.push(watch);
+        }
+        self.happened(Event::Started { epoch, unready });
+    }
+
+    /// A check of a service that is up was answered.
+    fn checked(&mut self, epoch: u64, purpose: Purpose, answer: Result<(), String>) {
+        let current = epoch == self.desk.epoch(self.member);
+        let mut watches = self.watches.iter_mut();
+        let Some(watch) = watches.find(|watch| current && watch.purpose == purpose) else {
+            return;
+        };
+        let turned = watch.record(answer.is_ok());
+        let service = self.charge.service.name();
+        match (purpose, turned, answer) {
+            (_, None, Err(error)) => {
+                let missing = watch.missing();
+                tracing::warn!(%service, "{error}; {missing} more in a row and it is not well");
+            }
+            (_, None, Ok(())) => {}
+            (Purpose::Readiness, Some(true), _) => {
+                self.happened(Event::ReadinessBack { epoch });
+            }
+            (Purpose::Readiness, Some(false), answer) => {
+                let cause = Cause::new(CauseKind::Health, answer.err().unwrap_or_default());
+                self.happened(Event::ReadinessLost { epoch, cause });
+            }
+            (Purpose::Liveness, _, Ok(())) => {}
+            (Purpose::Liveness, _, Err(error)) => {
+                let told = Told::plain("health", error.clone());
+                self.charge.lost(&Lost::default(), told);
+                let cause = Cause::new(CauseKind::Health, error);
+                self.happened(Event::HealthFailed { epoch, cause });
+            }
+        }
+        // The time until it may be ready again has moved.
+        if let Some(standing) = &self.stands
+            && matches!(standing.phase, Phase::Unready { .. })
+        {
+            self.charge.service.close(self.closed(standing));
         }
     }
 
-    fn incident(&mut self, incident: Incident) {
-        self.log_incident(&incident);
-        let epoch = self.lifecycle.epoch();
+    fn incident(&mut self, incident: &Incident) {
+        self.log_incident(incident);
+        let told = Told::of(&incident.failure);
+        self.charge
+            .crashes
+            .note(&self.charge.revision, &incident.lost, told);
         let cause = Cause::new(cause_kind(&incident.failure), incident.failure.to_string());
-        let answered_since = incident.answered_since;
-        self.step(Event::Crashed {
-            epoch,
+        self.happened(Event::Crashed {
+            epoch: self.desk.epoch(self.member),
             cause,
-            answered_since,
+            answered_since: incident.answered_since,
         });
-    }
-
-    fn order(&mut self, order: Order) {
-        let deadline = self.now() + self.charge.stop_timeout;
-        match order {
-            Order::Stop => self.step(Event::StopRequested { deadline }),
-            Order::Restart => self.step(Event::RestartRequested { deadline }),
-        }
     }
 
     /// House-keeping, and whether a drain has come to its end.
     async fn tend(&mut self) {
-        let revision = &self.charge.revision;
-        if let Some(token) = self.drain
-            && revision.admission().in_flight() == 0
-            && self.worker_is_over()
-        {
-            self.drain = None;
-            self.step(Event::Drained { token });
+        if self.look_at_drain() {
             return;
         }
-        if self.lifecycle.phase().is_ready()
+        let revision = &self.charge.revision;
+        if self.is_up()
             && let Err(failure) = revision.tend().await
         {
             let failure = Arc::new(failure);
-            self.charge
-                .service
-                .crashed(revision.number(), 0, None, failure);
+            let service = &self.charge.service;
+            service.crashed(revision.number(), Lost::default(), failure);
         }
+    }
+
+    /// Tells if nothing runs any more, which was waited for.
+    fn look_at_drain(&mut self) -> bool {
+        if let Some(token) = self.drain
+            && self.charge.revision.admission().in_flight() == 0
+            && self.worker_is_over()
+        {
+            self.drain = None;
+            self.happened(Event::Drained { token });
+            return true;
+        }
+        false
     }
 
     fn worker_is_over(&self) -> bool {
@@ -327,52 +443,28 @@ impl Shift {
                 .is_none_or(|running| running.0.is_finished())
     }
 
-    fn watch_health(&mut self, due: &mut Instant) {
-        let Some(check) = &self.charge.health else {
-            return;
-        };
-        let Some(interval) = check.interval else {
-            return;
-        };
-        if !self.lifecycle.phase().is_ready() {
-            *due = Instant::now() + interval;
+    fn watch_health(&mut self) {
+        if !self.is_up() || self.watches.is_empty() {
             return;
         }
-        let busy = self
-            .probing
-            .as_ref()
-            .is_some_and(|probing| !probing.0.is_finished());
-        if busy || Instant::now() < *due {
-            return;
+        let epoch = self.desk.epoch(self.member);
+        for watch in &mut self.watches {
+            watch.ask(&self.charge, &self.results, epoch);
         }
-        *due = Instant::now() + interval;
-        let epoch = self.lifecycle.epoch();
-        let (charge, results) = (self.charge.clone(), self.results.clone());
-        let probing = task::spawn(task::Kind::Supervisor, async move {
-            let Some(check) = &charge.health else { return };
-            if let Err(error) = probe::probe(&charge.service, &charge.revision, check).await {
-                let cause = Cause::new(CauseKind::Health, error.to_string());
-                let _ = results.send(Event::HealthFailed { epoch, cause });
-            }
-        });
-        self.probing = Some(Running(probing));
     }
 
     fn log_incident(&self, incident: &Incident) {
         let service = self.charge.service.name();
-        let failure = &incident.failure;
-        let request = incident.request_id.as_deref().unwrap_or("-");
-        let detail = match failure.source_error() {
-            Some(error) => trap_report(error).to_string(),
-            None => failure.to_string(),
-        };
+        let lost = &incident.lost;
+        let request = lost.doing.first().map_or("-", |doing| doing.id.as_str());
         tracing::error!(
             %service,
             revision = incident.revision,
-            instance = incident.instance,
+            instance = lost.instance,
             request,
-            failure = failure.label(),
-            "instance lost: {detail}"
+            failure = incident.failure.label(),
+            "instance lost: {}",
+            detail(&incident.failure)
         );
     }
 
@@ -394,6 +486,10 @@ impl Shift {
             Report::HealthFailed { cause } => {
                 tracing::error!(%service, revision, "not healthy, restarting: {cause}");
             }
+            Report::ReadinessLost { cause } => {
+                tracing::warn!(%service, revision, "takes no requests for now: {cause}");
+            }
+            Report::ReadinessBack => tracing::info!(%service, revision, "takes requests again"),
             Report::BackingOff {
                 delay,
                 attempt,
@@ -405,7 +501,9 @@ impl Shift {
                 %service, revision, crashes,
                 "parked: {cause}. It stays down until `skep restart` or a new start of the host"
             ),
-            Report::Draining { .. } => tracing::info!(%service, revision, "draining"),
+            Report::Draining { cause, .. } => {
+                tracing::info!(%service, revision, "draining: {cause}");
+            }
             Report::Cut => tracing::warn!(
                 %service, revision, "what was still under way at the stop deadline has been cut"
             ),
@@ -420,75 +518,5 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Makes the first instance, warms the pool, asks for health.
-async fn start(charge: &Charge) -> Result<(), Cause> {
-    let failed = |failure: Failure| {
-        let text = match failure.source_error() {
-            Some(error) => trap_report(error).to_string(),
-            None => failure.to_string(),
-        };
-        Cause::new(cause_kind(&failure), text)
-    };
-    charge.revision.try_instance().await.map_err(failed)?;
-    charge.revision.tend().await.map_err(failed)?;
-    let Some(check) = &charge.health else {
-        return Ok(());
-    };
-    probe::probe(&charge.service, &charge.revision, check)
-        .await
-        .map_err(|error| Cause::new(CauseKind::Health, error.to_string()))
-}
-
-async fn run_worker(charge: &Charge, code: Arc<worker::Code>, epoch: u64) -> Event {
-    match worker::run(code).await {
-        Ok(worker::Exit::Ok) => Event::Exited { epoch, ok: true },
-        Ok(worker::Exit::Code(code)) => {
-            let service = charge.service.name();
-            charge
-                .service
-                .counters()
-                .crashed
-                .fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%service, code, "the worker ended with an error");
-            Event::Exited { epoch, ok: false }
-        }
-        Err(failure) => {
-            let failure = Arc::new(failure);
-            let cause = Cause::new(cause_kind(&failure), failure.to_string());
-            let service = charge.service.name();
-            charge
-                .service
-                .counters()
-                .crashed
-                .fetch_add(1, Ordering::Relaxed);
-            let detail = match failure.source_error() {
-                Some(error) => trap_report(error).to_string(),
-                None => failure.to_string(),
-            };
-            let revision = charge.revision.number();
-            tracing::error!(%service, revision, failure = failure.label(), "worker lost: {detail}");
-            Event::Crashed {
-                epoch,
-                cause,
-                answered_since: 0,
-            }
-        }
-    }
-}
-
-fn cause_kind(failure: &Failure) -> CauseKind {
-    match failure {
-        Failure::Instantiate(_) => CauseKind::Instantiation,
-        Failure::CpuLimit(_) => CauseKind::Cpu,
-        Failure::MemoryLimit(_) | Failure::NoMemory(_) => CauseKind::Memory,
-        Failure::Deadline => CauseKind::Deadline,
-        Failure::HostPanic { .. } => CauseKind::Host,
-        Failure::Trap(_)
-        | Failure::NoResponse
-        | Failure::ErrorCode { .. }
-        | Failure::UnfinishedBody => CauseKind::Trap,
     }
 }

@@ -10,6 +10,7 @@
 //! - [`route`]: host + path + method → service
 //! - [`heard`]: what is believed of a request's head
 //! - [`lifecycle`]: the state machine of one service
+//! - [`supervision`]: the lives of all services of an application: their order and their groups
 //! - [`status`]: the rows that listings show
 //!
 //! Architecture invariant: no tokio, no wasmtime, no clock, no I/O, no unsafe code.
@@ -36,3 +37,4 @@ pub mod route;
 pub mod lifecycle;
 pub mod pressure;
 pub mod status;
+pub mod supervision;

@@ -2,12 +2,12 @@
 //! time, and does what it answers.
 //!
 //! ```text
-//!             Start             Started
-//!  Stopped ──────────▶ Starting ───────▶ Ready ──────┐ too many crashes, health failed,
-//!     ▲                 ▲    │ StartFailed           │ a worker failed
-//!     │ Drained,        │    ▼                       ▼
-//!  Draining ◀─ any  BackingOff ◀─────────────────────┤
-//!               StopRequested, RestartRequested      ▼ again and again: Parked
+//!             Start             Started         readiness
+//!  Stopped ──────────▶ Starting ───────▶ Ready ◀────────▶ Unready
+//!     ▲                 ▲    │ StartFailed │ too many crashes, │
+//!     │ Drained,        │    ▼             ▼ health failed,    ▼ a worker failed
+//!  Draining ◀─ any  BackingOff ◀──────────┴───────────────────┤
+//!               StopRequested, RestartRequested               ▼ again and again: Parked
 //! ```
 //!
 //! Rules that the simulation (`tests/simulation.rs`) checks after every event:
@@ -17,6 +17,8 @@
 //!   answers says something about one request and does not count.
 //! - More than `max` failures without a healthy period between them park the service; only
 //!   `RestartRequested` and `StopRequested` lead out.
+//! - Requests are admitted exactly while an HTTP service is ready; its readiness checks take it out of
+//!   that and back without a start.
 //! - At most one `Begin` is outstanding; results, timers and drains carry the number that they answer,
 //!   and stale ones are dropped and counted.
 //! - `StopRequested` ends in `Stopped`, at the latest when its deadline has passed, unless somebody
@@ -89,6 +91,8 @@ pub struct Lifecycle {
     strikes: u32,
     /// Since when nothing has failed; only of meaning while ready.
     quiet_since: Duration,
+    /// Failures of the service, ever.
+    failures: u64,
     stale: u64,
 }
 
@@ -110,6 +114,7 @@ impl Lifecycle {
             drain: None,
             strikes: 0,
             quiet_since: Duration::ZERO,
+            failures: 0,
             stale: 0,
             settings,
         }
@@ -135,6 +140,18 @@ impl Lifecycle {
         self.strikes
     }
 
+    /// Failures of the service (not of one of its instances), ever.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Whether this timer, fired at `now`, would end a back-off with a start.
+    pub fn would_begin(&self, now: Duration, token: u64) -> bool {
+        let due = |until: Duration| self.now.max(now) >= until;
+        self.timer == Some(token)
+            && matches!(self.phase, Phase::BackingOff { until, .. } if due(until))
+    }
+
     /// Takes in what happened at `now` (since an arbitrary origin, the same for all calls) and
     /// answers what to do, in this order. A time before that of an earlier call counts as that time.
     pub fn step(&mut self, now: Duration, event: Event) -> Vec<Action> {
@@ -142,7 +159,9 @@ impl Lifecycle {
         let mut actions = Vec::new();
         let accepted = match event {
             Event::Start => self.start(&mut actions),
-            Event::Started { epoch } => epoch == self.epoch && self.started(&mut actions),
+            Event::Started { epoch, unready } => {
+                epoch == self.epoch && self.started(unready, &mut actions)
+            }
             Event::StartFailed { epoch, cause } => {
                 epoch == self.epoch && self.start_failed(cause, &mut actions)
             }
@@ -155,13 +174,22 @@ impl Lifecycle {
             Event::HealthFailed { epoch, cause } => {
                 epoch == self.epoch && self.health_failed(cause, &mut actions)
             }
+            Event::ReadinessLost { epoch, cause } => {
+                epoch == self.epoch && self.readiness_lost(cause, &mut actions)
+            }
+            Event::ReadinessBack { epoch } => {
+                epoch == self.epoch && self.readiness_back(&mut actions)
+            }
             Event::TimerFired { token } => {
                 self.timer == Some(token) && self.timer_fired(&mut actions)
             }
-            Event::StopRequested { deadline } => self.stop(deadline, &mut actions),
+            Event::StopRequested { deadline, cause } => self.stop(deadline, cause, &mut actions),
+            Event::ParkRequested { deadline, cause } => {
+                self.park_on_request(deadline, cause, &mut actions)
+            }
             Event::RestartRequested { deadline } => self.restart(deadline, &mut actions),
             Event::Drained { token } => {
-                self.drain == Some(token) && self.drained(CauseKind::Requested, &mut actions)
+                self.drain == Some(token) && self.drained(false, &mut actions)
             }
         };
         self.stale += u64::from(!accepted);
@@ -183,7 +211,7 @@ impl Lifecycle {
         true
     }
 
-    fn started(&mut self, actions: &mut Vec<Action>) -> bool {
+    fn started(&mut self, unready: Option<Cause>, actions: &mut Vec<Action>) -> bool {
         let Phase::Starting { since, .. } = self.phase else {
             return false;
         };
@@ -198,8 +226,33 @@ impl Lifecycle {
             took: self.now.saturating_sub(since),
         }));
         if self.settings.kind == Kind::Http {
-            actions.push(Action::Open);
+            match unready {
+                Some(cause) => self.become_unready(cause, actions),
+                None => actions.push(Action::Open),
+            }
         }
+        true
+    }
+
+    fn readiness_lost(&mut self, cause: Cause, actions: &mut Vec<Action>) -> bool {
+        if !self.phase.is_ready() || self.settings.kind != Kind::Http {
+            return false;
+        }
+        self.close(actions);
+        self.become_unready(cause, actions);
+        true
+    }
+
+    fn readiness_back(&mut self, actions: &mut Vec<Action>) -> bool {
+        let Phase::Unready { crashes, .. } = self.phase else {
+            return false;
+        };
+        self.phase = Phase::Ready {
+            since: self.now,
+            crashes,
+        };
+        actions.push(Action::Report(Report::ReadinessBack));
+        actions.push(Action::Open);
         true
     }
 
@@ -219,7 +272,8 @@ impl Lifecycle {
         if self.settings.kind == Kind::Worker {
             return self.worker_failed(cause, actions);
         }
-        let Phase::Ready { crashes, .. } = &mut self.phase else {
+        let (Phase::Ready { crashes, .. } | Phase::Unready { crashes, .. }) = &mut self.phase
+        else {
             return false;
         };
         if answered_since >= FORGIVEN_AFTER {
@@ -284,7 +338,7 @@ impl Lifecycle {
     }
 
     fn health_failed(&mut self, cause: Cause, actions: &mut Vec<Action>) -> bool {
-        if !matches!(self.phase, Phase::Ready { .. }) || self.settings.kind != Kind::Http {
+        if !self.phase.is_up() || self.settings.kind != Kind::Http {
             return false;
         }
         self.end_quiet_period();
@@ -309,7 +363,7 @@ impl Lifecycle {
             Phase::Draining { .. } => {
                 actions.push(Action::Report(Report::Cut));
                 actions.push(Action::Cut);
-                return self.drained(CauseKind::Cut, actions);
+                return self.drained(true, actions);
             }
             Phase::Starting { since, .. } => {
                 let due = since.saturating_add(self.settings.start_timeout);
@@ -327,26 +381,34 @@ impl Lifecycle {
                     return self.start_failed(cause, actions);
                 }
             }
-            Phase::Ready { .. } | Phase::Parked { .. } | Phase::Stopped { .. } => return false,
+            Phase::Ready { .. }
+            | Phase::Unready { .. }
+            | Phase::Parked { .. }
+            | Phase::Stopped { .. } => return false,
         }
         true
     }
 
-    fn stop(&mut self, deadline: Duration, actions: &mut Vec<Action>) -> bool {
+    fn stop(&mut self, deadline: Duration, cause: Cause, actions: &mut Vec<Action>) -> bool {
         match &mut self.phase {
             Phase::Stopped { .. } => {}
-            Phase::Draining {
-                deadline: current,
-                then,
-                ..
-            } => {
-                *then = Then::Stopped;
-                if deadline < *current {
-                    *current = deadline;
-                    self.arm(deadline, actions);
-                }
-            }
-            _ => self.drain(deadline, Then::Stopped, actions),
+            Phase::Draining { .. } => self.drain_on(deadline, Then::Stopped, cause, actions),
+            _ => self.drain(deadline, Then::Stopped, cause, actions),
+        }
+        true
+    }
+
+    fn park_on_request(
+        &mut self,
+        deadline: Duration,
+        cause: Cause,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        match &mut self.phase {
+            Phase::Parked { .. } => {}
+            Phase::Stopped { .. } | Phase::BackingOff { .. } => self.park(cause, actions),
+            Phase::Draining { .. } => self.drain_on(deadline, Then::Parked, cause, actions),
+            _ => self.drain(deadline, Then::Parked, cause, actions),
         }
         true
     }
@@ -359,25 +421,28 @@ impl Lifecycle {
             }
             // The start that is under way is the restart.
             Phase::Starting { .. } => {}
-            Phase::Ready { .. } => self.drain(deadline, Then::Starting, actions),
+            Phase::Ready { .. } | Phase::Unready { .. } => {
+                let cause = Cause::new(CauseKind::Requested, "restarts on request");
+                self.drain(deadline, Then::Starting, cause, actions);
+            }
             Phase::Draining { then, .. } => *then = Then::Starting,
         }
         true
     }
 
-    fn drained(&mut self, kind: CauseKind, actions: &mut Vec<Action>) -> bool {
-        let Phase::Draining { then, .. } = self.phase else {
+    fn drained(&mut self, cut: bool, actions: &mut Vec<Action>) -> bool {
+        let Phase::Draining { then, cause, .. } = &self.phase else {
             return false;
         };
+        let mut cause = cause.clone();
+        if cut {
+            cause.kind = CauseKind::Cut;
+            cause.message += "; what did not end in time was cut";
+        }
         match then {
             Then::Starting => self.begin(actions),
-            Then::Stopped => {
-                let message = match kind {
-                    CauseKind::Cut => "stopped on request; what did not end in time was cut",
-                    _ => "stopped on request",
-                };
-                self.become_stopped(Cause::new(kind, message), actions);
-            }
+            Then::Stopped => self.become_stopped(cause, actions),
+            Then::Parked => self.park(cause, actions),
         }
         true
     }

@@ -11,14 +11,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::grant::Grants;
-use crate::health::HealthCheck;
+use crate::health::Health;
 use crate::instances::InstancePolicy;
 use crate::limits::{HttpLimits, ServiceLimits};
-use crate::name::{AppName, ServiceName};
+use crate::name::{AppName, GroupName, ServiceName};
 use crate::restart::RestartPolicy;
 use crate::route::RouteSpec;
 use crate::size::ByteSize;
 pub use crate::spanned::Spanned;
+use crate::supervision::{GroupPolicy, Strategy};
 
 mod check;
 mod file;
@@ -46,6 +47,7 @@ pub struct Manifest {
     pub http: Http,
     pub host: HostSettings,
     pub services: BTreeMap<ServiceName, Service>,
+    pub groups: BTreeMap<GroupName, Group>,
     /// All routes, from `routes` and `[[route]]`, without conflicts; in no promised order.
     pub routes: Vec<Route>,
     /// What works but is probably not meant.
@@ -115,10 +117,13 @@ pub struct Service {
     pub build: Option<Build>,
     /// Interface → the service that exports it; each names a service of this manifest.
     pub links: BTreeMap<String, Spanned<ServiceName>>,
+    /// Services that it starts after; each is one of this manifest, and there is no cycle, the
+    /// groups' order included.
+    pub after: Vec<Spanned<ServiceName>>,
     pub instances: InstancePolicy,
     pub limits: ServiceLimits,
     pub restart: RestartPolicy,
-    pub health: Option<Spanned<HealthCheck>>,
+    pub health: Option<Spanned<Health>>,
     /// What calls under way get when the service stops.
     pub stop_timeout: Duration,
     pub grants: Grants,
@@ -138,6 +143,17 @@ impl Service {
     pub fn says(&self, key: &str) -> bool {
         self.places.0.contains_key(key)
     }
+}
+
+/// `[group.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub name: Spanned<GroupName>,
+    /// At least one, in the order in which they start; each is a service of this manifest that is in
+    /// no other group.
+    pub services: Vec<Spanned<ServiceName>>,
+    pub strategy: Strategy,
+    pub policy: GroupPolicy,
 }
 
 /// Dotted keys and where they were written. Two are always equal: places are not settings.

@@ -134,6 +134,10 @@ name!(
     /// The name of a service, unique in its application. Cloning is cheap.
     ServiceName
 );
+name!(
+    /// The name of a group of services, unique in its application. Cloning is cheap.
+    GroupName
+);
 
 #[cfg(test)]
 mod tests {

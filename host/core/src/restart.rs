@@ -24,6 +24,12 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(1);
 /// A longer wait is a parked service that does not say so.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
+/// How long callers wait for a service that is about to be there again: not at all, since they know
+/// best what to do meanwhile.
+pub const HOLD: Duration = Duration::ZERO;
+/// Callers that wait for longer have mostly gone.
+pub const HOLD_MAX: Duration = Duration::from_secs(60);
+
 /// In which case a service is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -47,18 +53,27 @@ pub struct RestartPolicy {
     #[serde(with = "crate::duration::millis")]
     pub within: Duration,
     pub backoff: DurationRange,
+    /// See [`HOLD`].
+    #[serde(with = "crate::duration::millis")]
+    pub hold: Duration,
+}
+
+/// [`BACKOFF_FLOOR`] to [`BACKOFF_CEILING`].
+pub const fn default_backoff() -> DurationRange {
+    match DurationRange::new(BACKOFF_FLOOR, BACKOFF_CEILING) {
+        Some(backoff) => backoff,
+        None => unreachable!(),
+    }
 }
 
 impl Default for RestartPolicy {
     fn default() -> Self {
-        let Some(backoff) = DurationRange::new(BACKOFF_FLOOR, BACKOFF_CEILING) else {
-            unreachable!("both are constants, in order")
-        };
         Self {
             when: RestartWhen::default(),
             max: MAX,
             within: WITHIN,
-            backoff,
+            backoff: default_backoff(),
+            hold: HOLD,
         }
     }
 }

@@ -120,6 +120,66 @@ impl ServiceStatus {
     }
 }
 
+/// The latest crashes of a service, as far as they are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crashes {
+    pub service: ServiceName,
+    /// Since the host started; only the newest are kept.
+    pub total: u64,
+    /// The oldest first.
+    pub crashes: Vec<CrashReport>,
+}
+
+/// All that is known of one crash. It has what the guest printed, and no header, query or body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashReport {
+    /// Counted from 1 since the host started.
+    pub number: u64,
+    /// RFC 3339, in UTC.
+    pub time: String,
+    pub revision: u32,
+    /// None if there was no instance yet, or none was concerned.
+    pub instance: Option<u64>,
+    /// One word, as in the log: `trap`, `cpu-limit`, `health`…
+    pub failure: String,
+    /// The kind of trap, where it was one.
+    pub trap: Option<String>,
+    pub message: String,
+    /// The guest's stack, the innermost first.
+    pub frames: Vec<String>,
+    /// Frames that are not kept.
+    pub omitted_frames: u32,
+    /// What the instance was serving.
+    pub requests: Vec<CrashedRequest>,
+    /// Linear memory and tables of the instance, where that could be asked.
+    pub memory_bytes: Option<u64>,
+    /// CPU time of the call, or of the worker, in microseconds.
+    pub cpu_us: u64,
+    /// The last lines that the instance printed.
+    pub log: Vec<CrashLine>,
+}
+
+/// A request that a crash ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashedRequest {
+    pub id: String,
+    pub method: String,
+    /// Without the query: queries carry secrets.
+    pub path: String,
+    /// As the manifest writes it; none for a health check.
+    pub route: Option<String>,
+}
+
+/// A line that a guest printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashLine {
+    /// RFC 3339, in UTC.
+    pub time: String,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    pub text: String,
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

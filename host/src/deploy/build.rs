@@ -17,6 +17,7 @@ use crate::capability::{self, Granted, Linkers};
 use crate::engine::{CoarseClock, Kind, PoolSize};
 use crate::instance::memory::MemoryLimits;
 use crate::instance::pool::{Pool, Reuse};
+use crate::instance::remains::Remains;
 use crate::instance::shared::{Group, Sharing};
 use crate::instance::{GuestState, InstanceLimits, Mould, once, worker};
 use crate::log::Sink;
@@ -216,7 +217,12 @@ fn revision(
     let share = machinery
         .scheduler
         .share(service.limits.cpu_weight, service.limits.cpu_share);
-    let mould = mould(service, works, granted, memory.clone(), stack, share);
+    let remains = Arc::new(Remains::default());
+    let log = granted.log.clone();
+    let mould = Mould {
+        remains: remains.clone(),
+        ..mould(service, works, granted, memory.clone(), stack, share)
+    };
     let handler = handler(service, part, pre, mould, handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
     let limits = &service.limits;
@@ -240,6 +246,8 @@ fn revision(
         admission: Admission::new(places as usize, limits.queue as usize),
         memory,
         lobby,
+        log,
+        remains,
         clock: machinery.clock.clone(),
     };
     Ok(Built {
@@ -280,6 +288,7 @@ fn mould(
         memory,
         share,
         instances: AtomicU64::new(0),
+        remains: Arc::default(),
     }
 }
 
@@ -317,8 +326,8 @@ fn handler(
                 pre: p3::bindings::ServicePre::new(pre)?,
                 mould,
             };
-            let on_crash = Box::new(move |failure, instance| {
-                handle.crashed(FIRST_REVISION, instance, None, failure);
+            let on_crash = Box::new(move |failure, lost| {
+                handle.crashed(FIRST_REVISION, lost, failure);
             });
             Ok(Handler::Shared(Group::new(
                 Arc::new(code),
@@ -349,6 +358,7 @@ pub(crate) fn routes(
         let target = crate::gateway::Target {
             service,
             timeout: route.timeout,
+            route: route.spec.value.path.to_string().into(),
         };
         Some((route.spec.value.clone(), target))
     });

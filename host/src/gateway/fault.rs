@@ -152,9 +152,7 @@ impl Fault {
     /// What the Retry-After header says, where one belongs.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Fault::Service(Refused::Closed(closed)) => {
-                Some(closed.retry_after.unwrap_or(RETRY_AFTER))
-            }
+            Fault::Service(Refused::Closed(closed)) => closed.retry_after(),
             Fault::Service(Refused::Shed(_)) => Some(RETRY_AFTER),
             Fault::Service(Refused::Failed(failure))
                 if matches!(**failure, Failure::NoMemory(_)) =>

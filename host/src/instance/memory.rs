@@ -74,6 +74,11 @@ impl InstanceMemory {
         }
     }
 
+    /// Bytes held now.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
     /// What the host holds for the instance. Whoever allocates for it asks here.
     pub fn buffers(&self) -> &Arc<Buffers> {
         &self.buffers

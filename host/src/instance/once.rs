@@ -58,9 +58,14 @@ impl Live {
         slot: AnswerSlot,
     ) -> Result<Live, Failure> {
         let made = code.pre.instantiate_async(&mut store).await;
-        let instance = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
-        let handle = instance.get_typed_func(&mut store, code.handle);
-        let handle = handle.map_err(|error| Failure::of_instantiation(error, store.data()))?;
+        let made = match made {
+            Ok(instance) => instance.get_typed_func(&mut store, code.handle),
+            Err(error) => Err(error),
+        };
+        let handle = made.map_err(|error| {
+            code.mould.bury(&store);
+            Failure::of_instantiation(error, store.data())
+        })?;
         Ok(Live {
             store,
             handle,
@@ -145,12 +150,7 @@ impl Exchange {
                 let meter = Meter::new(code.mould.limits.cpu);
                 let store = code.mould.store(code.mould.number(), meter.clone());
                 let slot = AnswerSlot::default();
-                Start::New {
-                    code,
-                    store,
-                    meter,
-                    slot,
-                }
+                Start::New { store, meter, slot }
             }
         };
         let slot = match &start {
@@ -165,7 +165,7 @@ impl Exchange {
         let meter = start.meter().clone();
         meter.reset();
         Exchange {
-            call: Some(Computation::call(&share, &meter, run(start, given))),
+            call: Some(Computation::call(&share, &meter, run(code, start, given))),
             slot,
             meter,
             instance,
@@ -238,7 +238,6 @@ enum Start {
     Again(Live),
     /// On a store that has no instance yet.
     New {
-        code: Arc<Code>,
         store: Store<GuestState>,
         meter: Arc<Meter>,
         slot: AnswerSlot,
@@ -284,7 +283,7 @@ impl Given {
     }
 }
 
-async fn run(mut start: Start, given: wasmtime::Result<Given>) -> Ended {
+async fn run(code: Arc<Code>, mut start: Start, given: wasmtime::Result<Given>) -> Ended {
     let failed = |failure| Ended {
         live: None,
         result: Err(failure),
@@ -295,12 +294,7 @@ async fn run(mut start: Start, given: wasmtime::Result<Given>) -> Ended {
     };
     let mut live = match start {
         Start::Again(live) => live,
-        Start::New {
-            code,
-            store,
-            meter,
-            slot,
-        } => match Live::on(store, &code, meter, slot).await {
+        Start::New { store, meter, slot } => match Live::on(store, &code, meter, slot).await {
             Ok(live) => live,
             Err(failure) => return failed(failure),
         },
@@ -318,7 +312,10 @@ async fn run(mut start: Start, given: wasmtime::Result<Given>) -> Ended {
                 result: Ok(()),
             }
         }
-        Err(error) => failed(Failure::of_call(error, live.store.data())),
+        Err(error) => {
+            code.mould.bury(&live.store);
+            failed(Failure::of_call(error, live.store.data()))
+        }
     }
 }
 

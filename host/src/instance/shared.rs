@@ -23,6 +23,7 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView, p3};
 use super::meter::Meter;
 use super::{Failure, GuestState, Mould, cut_text};
 use crate::scheduler::Computation;
+use crate::service::{DOING_TOLD, Doing, Lost};
 use crate::task;
 
 /// The compiled and linked code of a revision, with the mould of its instances.
@@ -68,13 +69,17 @@ struct Actor {
     changed: Notify,
     /// Why it ended, if it crashed.
     crash: Mutex<Option<SharedFailure>>,
+    /// What it is doing, by the number of the request on it; when it ends, what it was doing.
+    doing: Mutex<HashMap<u64, Doing>>,
+    /// What it was doing when it ended, before those who asked had learnt of it.
+    was_doing: Mutex<Vec<Doing>>,
     /// A request on it has outlived its deadline; nobody but the actor's end can stop it.
     cut: AtomicBool,
     meter: Arc<Meter>,
 }
 
-/// Told of every instance that crashed: why, and its number.
-pub(crate) type OnCrash = Box<dyn Fn(SharedFailure, u64) + Send + Sync>;
+/// Told of every instance that crashed: why, and what was lost.
+pub(crate) type OnCrash = Box<dyn Fn(SharedFailure, Lost) + Send + Sync>;
 
 /// The shared instances of one revision.
 pub struct Group {
@@ -151,9 +156,15 @@ impl Group {
 
     /// Gives the request to the busiest instance that has room, or to a new one. Whoever calls has
     /// been admitted, so that there are never more instances than the manifest allows.
-    pub(crate) fn send(self: &Arc<Group>, request: http::Request<WasiBody>, depth: u32) -> Pending {
+    pub(crate) fn send(
+        self: &Arc<Group>,
+        request: http::Request<WasiBody>,
+        depth: u32,
+        doing: Doing,
+    ) -> Pending {
         let (answer, receiver) = oneshot::channel();
-        let actor = self.assign();
+        let (actor, number) = self.assign();
+        actor.doing.lock().insert(number, doing);
         let job = Job {
             request,
             depth,
@@ -165,12 +176,13 @@ impl Group {
             tracing::debug!("an instance ended while a request was being given to it");
         }
         Pending {
-            actor: Some(Use(actor)),
+            actor: Some(Use { actor, number }),
             receiver,
         }
     }
 
-    fn assign(self: &Arc<Group>) -> Arc<Actor> {
+    /// The instance for a request, and the request's number on it.
+    fn assign(self: &Arc<Group>) -> (Arc<Actor>, u64) {
         let mut actors = self.actors.lock();
         let fits = |actor: &&Arc<Actor>| {
             !actor.retired.load(Ordering::Relaxed)
@@ -185,10 +197,11 @@ impl Group {
             None => self.spawn(&mut actors),
         };
         actor.in_flight.fetch_add(1, Ordering::Relaxed);
-        if actor.given.fetch_add(1, Ordering::Relaxed) + 1 >= self.sharing.requests {
+        let number = actor.given.fetch_add(1, Ordering::Relaxed) + 1;
+        if number >= self.sharing.requests {
             actor.retired.store(true, Ordering::Relaxed);
         }
-        actor
+        (actor, number)
     }
 
     fn start(self: &Arc<Group>) {
@@ -206,6 +219,8 @@ impl Group {
             retired: AtomicBool::new(false),
             changed: Notify::new(),
             crash: Mutex::default(),
+            doing: Mutex::default(),
+            was_doing: Mutex::default(),
             cut: AtomicBool::new(false),
             meter: Meter::new(self.code.mould.limits.cpu),
         });
@@ -243,7 +258,12 @@ impl Group {
         if let Err(failure) = result
             && failure.is_crash()
         {
-            (self.on_crash)(failure, actor.instance.load(Ordering::Relaxed));
+            let lost = Lost {
+                instance: actor.instance.load(Ordering::Relaxed),
+                doing: std::mem::take(&mut *actor.was_doing.lock()),
+                cpu: actor.meter.used(),
+            };
+            (self.on_crash)(failure, lost);
         }
     }
 }
@@ -255,6 +275,14 @@ impl Actor {
         let failure = Arc::new(failure);
         // Before its requests learn of the end: the next one must not be given to it.
         self.retired.store(true, Ordering::Release);
+        let doing: Vec<Doing> = self
+            .doing
+            .lock()
+            .values()
+            .take(DOING_TOLD)
+            .cloned()
+            .collect();
+        *self.was_doing.lock() = doing;
         *self.crash.lock() = Some(failure.clone());
         failure
     }
@@ -282,15 +310,17 @@ async fn serve(
         .store(store.data().instance(), Ordering::Relaxed);
     let made = code.pre.instantiate_async(&mut store).await;
     let service = made.map_err(|error| {
+        code.mould.bury(&store);
         let failure = Failure::of_instantiation(error, store.data());
         actor.ended_by(failure)
     })?;
     let served = store
         .run_concurrent(async |accessor| accept(accessor, &service, &actor, &mut queue, idle).await)
         .await;
-    served
-        .and_then(|served| served)
-        .map_err(|error| actor.ended_by(Failure::of_call(error, store.data())))
+    served.and_then(|served| served).map_err(|error| {
+        code.mould.bury(&store);
+        actor.ended_by(Failure::of_call(error, store.data()))
+    })
 }
 
 /// Takes requests until the instance is retired and its last request has gone.
@@ -386,12 +416,16 @@ async fn answer(
 }
 
 /// Counts a request on its instance; told off when dropped.
-struct Use(Arc<Actor>);
+struct Use {
+    actor: Arc<Actor>,
+    number: u64,
+}
 
 impl Drop for Use {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Release);
-        self.0.changed.notify_one();
+        self.actor.doing.lock().remove(&self.number);
+        self.actor.in_flight.fetch_sub(1, Ordering::Release);
+        self.actor.changed.notify_one();
     }
 }
 
@@ -431,29 +465,29 @@ impl Pending {
             Ok(Err(failure)) => Err(failure),
             Err(_) => {
                 // Its store is being dropped: nobody else must be sent there.
-                actor.0.retired.store(true, Ordering::Release);
-                Err(actor.0.failure().await)
+                actor.actor.retired.store(true, Ordering::Release);
+                Err(actor.actor.failure().await)
             }
         }
     }
 
     /// What charges its instance.
     pub(crate) fn meter(&self) -> Option<Arc<Meter>> {
-        self.actor.as_ref().map(|actor| actor.0.meter.clone())
+        self.actor.as_ref().map(|used| used.actor.meter.clone())
     }
 
     /// The instance's number, 0 until it is known.
     pub(crate) fn instance(&self) -> u64 {
         self.actor
             .as_ref()
-            .map_or(0, |actor| actor.0.instance.load(Ordering::Relaxed))
+            .map_or(0, |actor| actor.actor.instance.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(actor) = &self.actor {
-            actor.0.overdue();
+            actor.actor.overdue();
         }
     }
 }
@@ -492,17 +526,17 @@ pub(crate) struct SharedBody {
 impl SharedBody {
     /// CPU time charged to the instance since it last took a request.
     pub(crate) fn cpu(&self) -> Duration {
-        self.actor.0.meter.used()
+        self.actor.actor.meter.used()
     }
 
     /// The instance's number.
     pub(crate) fn instance(&self) -> u64 {
-        self.actor.0.instance.load(Ordering::Relaxed)
+        self.actor.actor.instance.load(Ordering::Relaxed)
     }
 
     /// The client has gone or its patience is at an end, and the body is not whole.
     pub(crate) fn abandon(&self) {
-        self.actor.0.overdue();
+        self.actor.actor.overdue();
     }
 
     /// The next frame; an error if the instance crashed before the body was whole.
@@ -524,7 +558,7 @@ impl SharedBody {
             Poll::Ready(None) => {
                 self.done = true;
                 // A store that is dropped closes its streams as if they had come to their end.
-                match self.actor.0.crash.lock().clone() {
+                match self.actor.actor.crash.lock().clone() {
                     Some(failure) => Poll::Ready(Some(Err(SharedBodyError::Failed(failure)))),
                     None => Poll::Ready(None),
                 }

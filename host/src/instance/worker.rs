@@ -48,17 +48,30 @@ pub(crate) enum Exit {
     Code(i32),
 }
 
-/// Runs the program once, to its end. Dropping the future ends the instance.
-pub(crate) async fn run(code: Arc<Code>) -> Result<Exit, Failure> {
-    let meter = Meter::new(UNLIMITED);
-    let share = code.mould.share.clone();
-    let running = run_in_store(code, meter.clone());
-    let ended = Computation::background(&share, &meter, running).await;
-    ended.unwrap_or_else(|panicked| Err(Failure::of_panic(panicked)))
+/// A program that has ended.
+pub(crate) struct Ran {
+    pub(crate) instance: u64,
+    pub(crate) cpu: Duration,
+    pub(crate) result: Result<Exit, Failure>,
 }
 
-async fn run_in_store(code: Arc<Code>, meter: Arc<Meter>) -> Result<Exit, Failure> {
-    let mut store = code.mould.store(code.mould.number(), meter);
+/// Runs the program once, to its end. Dropping the future ends the instance.
+pub(crate) async fn run(code: Arc<Code>) -> Ran {
+    let meter = Meter::new(UNLIMITED);
+    let share = code.mould.share.clone();
+    let instance = code.mould.number();
+    let running = run_in_store(code, instance, meter.clone());
+    let ended = Computation::background(&share, &meter, running).await;
+    let result = ended.unwrap_or_else(|panicked| Err(Failure::of_panic(panicked)));
+    Ran {
+        instance,
+        cpu: meter.used(),
+        result,
+    }
+}
+
+async fn run_in_store(code: Arc<Code>, instance: u64, meter: Arc<Meter>) -> Result<Exit, Failure> {
+    let mut store = code.mould.store(instance, meter);
     let returned = match &code.pre {
         CommandPre::V02(pre) => {
             let made = pre.instantiate_async(&mut store).await;
@@ -77,6 +90,9 @@ async fn run_in_store(code: Arc<Code>, meter: Arc<Meter>) -> Result<Exit, Failur
                 .and_then(|returned| returned)
         }
     };
+    if !matches!(returned, Ok(Ok(()))) {
+        code.mould.bury(&store);
+    }
     match returned {
         Ok(Ok(())) => Ok(Exit::Ok),
         Ok(Err(())) => Ok(Exit::Code(1)),

@@ -8,11 +8,13 @@
 //!
 //! A line without an end is shown when the instance ends, or after a pause (`PARTIAL_PAUSE`).
 //!
-//! Lock order: a line's partial text, then the meter or the list of watched lines, then the sink.
+//! Lock order: a line's partial text, then the recent lines, the meter or the list of watched
+//! lines, then the sink.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod meter;
+mod recent;
 mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +24,8 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 use self::meter::{Meter, Suppressed};
+use self::recent::Recent;
+pub use self::recent::RecentLine;
 pub use self::stream::GuestStream;
 use self::stream::Line;
 use super::line::{JsonLine, Level, Paint, painted, readable_head};
@@ -83,6 +87,8 @@ pub struct GuestLog {
     revision: u32,
     line_limit: usize,
     meter: Mutex<Meter>,
+    /// For reports of crashes; also what the rate limit keeps from the log.
+    recent: Mutex<Recent>,
     /// Unfinished lines to look after.
     watched: Mutex<Vec<Weak<Line>>>,
     /// Whether the sink has been asked for reminders.
@@ -108,6 +114,7 @@ impl GuestLog {
                 limits.burst,
                 Instant::now(),
             )),
+            recent: Mutex::default(),
             watched: Mutex::new(Vec::new()),
             reminded: AtomicBool::new(false),
         })
@@ -120,6 +127,11 @@ impl GuestLog {
         GuestStream::new(Arc::clone(self), instance, stream)
     }
 
+    /// The newest lines of an instance, `most` at most, oldest first. Called for crashes only.
+    pub fn recent(&self, instance: u64, most: usize) -> Vec<RecentLine> {
+        self.recent.lock().of(instance, most)
+    }
+
     /// Counts since the log was created.
     pub fn totals(&self) -> GuestLogTotals {
         self.meter.lock().totals()
@@ -127,6 +139,9 @@ impl GuestLog {
 
     /// Shows one line if the rate limit allows it; tells whether it did.
     fn emit(&self, origin: &Line, shown: &[u8], omitted: u64, now: Instant) -> bool {
+        self.recent
+            .lock()
+            .note(origin.instance, origin.stream, shown);
         let admitted = self.meter.lock().admit(now, shown.len() as u64, omitted);
         if admitted {
             self.sink
@@ -266,7 +281,8 @@ impl Drop for GuestLog {
 }
 
 impl Stream {
-    fn name(self) -> &'static str {
+    /// As in the log.
+    pub fn name(self) -> &'static str {
         match self {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",

@@ -97,6 +97,13 @@ pub(super) fn millis(out: &mut String, duration: Duration) {
 }
 
 /// RFC 3339 in UTC with microseconds, for machines: `2026-11-22T23:17:25.123456Z`.
+pub fn rfc3339(time: SystemTime) -> String {
+    let mut out = String::new();
+    timestamp(&mut out, time);
+    out
+}
+
+/// The same, appended.
 pub(super) fn timestamp(out: &mut String, time: SystemTime) {
     let since_epoch = time
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -136,10 +136,10 @@ impl Admission {
 }
 
 /// A place in the queue, left when dropped: also when the client gives up.
-struct Place<'a>(&'a AtomicUsize);
+pub(super) struct Place<'a>(&'a AtomicUsize);
 
 impl Place<'_> {
-    fn take(waiting: &AtomicUsize, places: usize) -> Option<Place<'_>> {
+    pub(super) fn take(waiting: &AtomicUsize, places: usize) -> Option<Place<'_>> {
         let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
             (waiting < places).then_some(waiting + 1)
         });

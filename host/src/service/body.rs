@@ -13,8 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::Error as HttpError;
 
-use super::{Admission, Call, Revision, Service};
-use crate::gateway::RequestId;
+use super::{Admission, Call, Doing, Lost, Revision, Service};
 use crate::instance::once::{BodyEvent, OnceBody};
 use crate::instance::shared::{SharedBody, SharedBodyError};
 use crate::instance::{Failure, cut_text};
@@ -24,7 +23,7 @@ use crate::task;
 pub(crate) struct Ticket {
     service: Arc<Service>,
     revision: Arc<Revision>,
-    request_id: RequestId,
+    doing: Doing,
     /// The longest wait for the next piece of the answer.
     patience: Duration,
     _place: OwnedSemaphorePermit,
@@ -38,11 +37,10 @@ impl Ticket {
         call: &Call,
         patience: Duration,
     ) -> Ticket {
-        let request_id = call.request_id.clone();
         Ticket {
             service,
             revision,
-            request_id,
+            doing: Doing::of(call),
             patience,
             _place: place,
         }
@@ -52,19 +50,19 @@ impl Ticket {
         &self.revision
     }
 
-    pub(crate) fn request_id(&self) -> &RequestId {
-        &self.request_id
+    pub(crate) fn doing(&self) -> &Doing {
+        &self.doing
     }
 
-    fn crashed(&self, failure: &Arc<Failure>, instance: u64) {
+    pub(crate) fn crashed(&self, failure: &Arc<Failure>, instance: u64, cpu: Duration) {
         if failure.is_crash() {
-            let request_id = Some(self.request_id.as_str().to_owned());
-            self.service.crashed(
-                self.revision.number(),
+            let lost = Lost {
                 instance,
-                request_id,
-                failure.clone(),
-            );
+                doing: vec![self.doing.clone()],
+                cpu,
+            };
+            self.service
+                .crashed(self.revision.number(), lost, failure.clone());
         }
     }
 }
@@ -288,8 +286,9 @@ impl AnswerBody {
             }
             BodyEvent::Failed(failure) => {
                 let (failure, instance) = (Arc::new(failure), self.instance());
+                let cpu = self.cpu();
                 if let Some(ticket) = &self.ticket {
-                    ticket.crashed(&failure, instance);
+                    ticket.crashed(&failure, instance, cpu);
                 }
                 self.fail(BodyError::Guest(failure))
             }
@@ -384,17 +383,17 @@ impl AnswerBody {
             ticket.service.charge(self.cpu);
             return;
         }
-        let instance = self.instance;
+        let (instance, cpu) = (self.instance, self.cpu);
         task::spawn(task::Kind::AfterResponse, async move {
             let rest = body.into_rest();
             match tokio::time::timeout(ticket.patience, rest).await {
                 Ok((Ok(()), Some(live))) => ticket.revision.keep(live),
                 Ok((Ok(()), None)) => {}
-                Ok((Err(failure), _)) => ticket.crashed(&Arc::new(failure), instance),
+                Ok((Err(failure), _)) => ticket.crashed(&Arc::new(failure), instance, cpu),
                 Err(_) => tracing::warn!(
                     service = %ticket.service.name(),
                     revision = ticket.revision.number(),
-                    request = ticket.request_id.as_str(),
+                    request = ticket.doing.id.as_str(),
                     "the guest was still running when its deadline passed after the response; \
                      its instance has been dropped"
                 ),

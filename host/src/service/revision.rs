@@ -7,7 +7,9 @@ use super::Admission;
 use crate::engine::CoarseClock;
 use crate::instance::once::{self, Live};
 use crate::instance::pool::Pool;
+use crate::instance::remains::Remains;
 use crate::instance::{Failure, shared, worker};
+use crate::log::GuestLog;
 use crate::memory::ServiceMemory;
 use crate::memory::buffers::Buffers;
 
@@ -46,6 +48,10 @@ pub struct Revision {
     pub(crate) memory: Arc<ServiceMemory>,
     /// What is held for requests that have no instance yet, or no more.
     pub(crate) lobby: Arc<Buffers>,
+    /// What its guests print.
+    pub(crate) log: Arc<GuestLog>,
+    /// Of its instances that crashed.
+    pub(crate) remains: Arc<Remains>,
     pub(crate) clock: CoarseClock,
 }
 

@@ -25,6 +25,7 @@ impl Lifecycle {
 
     /// The service has failed, not just one of its instances.
     pub(super) fn fail(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        self.failures += 1;
         self.strikes = self.strikes.saturating_add(1);
         let restart = &self.settings.restart;
         if restart.when == RestartWhen::Never || self.strikes > restart.max {
@@ -55,6 +56,7 @@ impl Lifecycle {
     pub(super) fn park(&mut self, cause: Cause, actions: &mut Vec<Action>) {
         self.close(actions);
         self.timer = None;
+        self.drain = None;
         self.phase = Phase::Parked {
             since: self.now,
             cause: cause.clone(),
@@ -66,7 +68,13 @@ impl Lifecycle {
         }));
     }
 
-    pub(super) fn drain(&mut self, deadline: Duration, then: Then, actions: &mut Vec<Action>) {
+    pub(super) fn drain(
+        &mut self,
+        deadline: Duration,
+        then: Then,
+        cause: Cause,
+        actions: &mut Vec<Action>,
+    ) {
         self.close(actions);
         let token = self.next_token();
         self.drain = Some(token);
@@ -74,10 +82,49 @@ impl Lifecycle {
             since: self.now,
             deadline,
             then,
+            cause: cause.clone(),
         };
-        actions.push(Action::Report(Report::Draining { deadline }));
+        actions.push(Action::Report(Report::Draining { deadline, cause }));
         actions.push(Action::Drain { deadline, token });
         self.arm(deadline, actions);
+    }
+
+    /// A drain that is under way leads elsewhere, and may be shortened, never lengthened.
+    pub(super) fn drain_on(
+        &mut self,
+        by: Duration,
+        leads_to: Then,
+        why: Cause,
+        actions: &mut Vec<Action>,
+    ) {
+        let Phase::Draining {
+            deadline,
+            then,
+            cause,
+            ..
+        } = &mut self.phase
+        else {
+            return;
+        };
+        *then = leads_to;
+        *cause = why;
+        if by < *deadline {
+            *deadline = by;
+            self.arm(by, actions);
+        }
+    }
+
+    pub(super) fn become_unready(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        let crashes = match self.phase {
+            Phase::Ready { crashes, .. } => crashes,
+            _ => 0,
+        };
+        self.phase = Phase::Unready {
+            since: self.now,
+            crashes,
+            cause: cause.clone(),
+        };
+        actions.push(Action::Report(Report::ReadinessLost { cause }));
     }
 
     pub(super) fn become_stopped(&mut self, cause: Cause, actions: &mut Vec<Action>) {

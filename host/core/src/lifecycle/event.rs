@@ -8,9 +8,11 @@ use super::phase::Cause;
 pub enum Event {
     /// The service is wanted. Without meaning where it is already started, or parked.
     Start,
-    /// It is instantiated and has answered its health check; a worker has entered `run`.
+    /// It is instantiated and has answered its start-up check; a worker has entered `run`. With a
+    /// cause it is not ready to take requests yet.
     Started {
         epoch: u64,
+        unready: Option<Cause>,
     },
     StartFailed {
         epoch: u64,
@@ -28,11 +30,19 @@ pub enum Event {
         epoch: u64,
         ok: bool,
     },
-    /// A ready service is judged unhealthy: its checks failed [`crate::health::FAILURES`] times in a
-    /// row.
+    /// Its liveness checks failed as often in a row as makes it dead.
     HealthFailed {
         epoch: u64,
         cause: Cause,
+    },
+    /// Its readiness checks say that it can take no requests for now.
+    ReadinessLost {
+        epoch: u64,
+        cause: Cause,
+    },
+    /// Its readiness checks say that it takes requests again.
+    ReadinessBack {
+        epoch: u64,
     },
     /// The timer of this [`Action::ArmTimer`] is due.
     TimerFired {
@@ -41,6 +51,12 @@ pub enum Event {
     /// The service is no longer wanted; what is under way may end until then.
     StopRequested {
         deadline: Duration,
+        cause: Cause,
+    },
+    /// The service is given up; what is under way may end until then.
+    ParkRequested {
+        deadline: Duration,
+        cause: Cause,
     },
     /// Somebody wants a new start, also of a parked service; what is under way may end until then.
     RestartRequested {
@@ -96,6 +112,10 @@ pub enum Report {
     HealthFailed {
         cause: Cause,
     },
+    ReadinessLost {
+        cause: Cause,
+    },
+    ReadinessBack,
     BackingOff {
         delay: Duration,
         attempt: u32,
@@ -107,6 +127,7 @@ pub enum Report {
     },
     Draining {
         deadline: Duration,
+        cause: Cause,
     },
     /// The drain's deadline has passed.
     Cut,

@@ -23,6 +23,14 @@ pub enum Phase {
         /// Counted crashes within the window, as of the latest crash.
         crashes: u32,
     },
+    /// It lives, but its readiness checks say that it can take no requests for now.
+    Unready {
+        #[serde(with = "crate::duration::millis")]
+        since: Duration,
+        /// Counted crashes within the window, as of the latest crash.
+        crashes: u32,
+        cause: Cause,
+    },
     /// Waits before the next try; requests are answered 503.
     BackingOff {
         #[serde(with = "crate::duration::millis")]
@@ -48,6 +56,7 @@ pub enum Phase {
         #[serde(with = "crate::duration::millis")]
         deadline: Duration,
         then: Then,
+        cause: Cause,
     },
     /// Nothing runs.
     Stopped {
@@ -63,6 +72,7 @@ impl Phase {
         match self {
             Self::Starting { .. } => "starting",
             Self::Ready { .. } => "ready",
+            Self::Unready { .. } => "unready",
             Self::BackingOff { .. } => "backing-off",
             Self::Parked { .. } => "parked",
             Self::Draining { .. } => "draining",
@@ -75,6 +85,7 @@ impl Phase {
         match self {
             Self::Starting { since, .. }
             | Self::Ready { since, .. }
+            | Self::Unready { since, .. }
             | Self::BackingOff { since, .. }
             | Self::Parked { since, .. }
             | Self::Draining { since, .. }
@@ -85,15 +96,33 @@ impl Phase {
     /// Why the service is not ready, where there is a reason.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
-            Self::BackingOff { cause, .. }
+            Self::Unready { cause, .. }
+            | Self::BackingOff { cause, .. }
             | Self::Parked { cause, .. }
+            | Self::Draining { cause, .. }
             | Self::Stopped { cause, .. } => Some(cause),
-            Self::Starting { .. } | Self::Ready { .. } | Self::Draining { .. } => None,
+            Self::Starting { .. } | Self::Ready { .. } => None,
         }
     }
 
+    /// Requests are admitted, or a worker runs.
     pub fn is_ready(&self) -> bool {
         matches!(self, Self::Ready { .. })
+    }
+
+    /// It has started and not failed since, whether it takes requests or not.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Ready { .. } | Self::Unready { .. })
+    }
+
+    /// Nothing runs, and nothing will by itself.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self, Self::Parked { .. } | Self::Stopped { .. })
+    }
+
+    /// It has had its try at starting: those that start after it need not wait for it any more.
+    pub fn is_settled(&self) -> bool {
+        self.is_up() || self.is_at_rest()
     }
 }
 
@@ -103,6 +132,7 @@ impl Phase {
 pub enum Then {
     Stopped,
     Starting,
+    Parked,
 }
 
 /// Why a service failed or stopped.
@@ -146,6 +176,8 @@ pub enum CauseKind {
     Deadline,
     /// A health check failed.
     Health,
+    /// It goes with its group.
+    Group,
     /// The start took too long.
     StartTimeout,
     /// A worker ended with an error.

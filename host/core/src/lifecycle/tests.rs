@@ -13,6 +13,7 @@ fn story(kind: Kind, when: RestartWhen, max: u32, events: &str, expected: &Expec
         max,
         within: Duration::from_secs(10),
         backoff: DurationRange::new(pause, pause).unwrap(),
+        ..RestartPolicy::default()
     };
     let mut life = Lifecycle::new(Settings::new(kind, restart), 1);
     let mut told = String::new();
@@ -46,7 +47,12 @@ fn parse(event: &str, life: &Lifecycle) -> Event {
     let deadline = life.now.saturating_add(Duration::from_secs(5));
     match name {
         "start" => Event::Start,
-        "started" => Event::Started { epoch },
+        "started" => Event::Started {
+            epoch,
+            unready: (rest == "unready").then(|| Cause::new(CauseKind::Health, "not yet")),
+        },
+        "unready" => Event::ReadinessLost { epoch, cause },
+        "well" => Event::ReadinessBack { epoch },
         "failed" => Event::StartFailed { epoch, cause },
         "crash" => Event::Crashed {
             epoch,
@@ -61,7 +67,20 @@ fn parse(event: &str, life: &Lifecycle) -> Event {
         "timer" => Event::TimerFired {
             token: rest.parse().unwrap_or(life.timer.unwrap_or(0)),
         },
-        "stop" => Event::StopRequested { deadline },
+        "stop" => Event::StopRequested {
+            deadline: match rest.parse() {
+                Ok(millis) => Duration::from_millis(millis),
+                Err(_) => deadline,
+            },
+            cause: Cause::new(CauseKind::Requested, "stopped on request"),
+        },
+        "park" => Event::ParkRequested {
+            deadline: match rest.parse() {
+                Ok(millis) => Duration::from_millis(millis),
+                Err(_) => deadline,
+            },
+            cause: Cause::new(CauseKind::Group, "parked with its group"),
+        },
         "restart" => Event::RestartRequested { deadline },
         "drained" => Event::Drained {
             token: rest.parse().unwrap_or(life.drain.unwrap_or(0)),
@@ -89,6 +108,8 @@ fn render(action: &Action) -> String {
                 false => "\"crash forgiven\"".to_owned(),
             },
             Report::HealthFailed { .. } => "\"unhealthy\"".to_owned(),
+            Report::ReadinessLost { cause } => format!("\"unready: {cause}\""),
+            Report::ReadinessBack => "\"well again\"".to_owned(),
             Report::BackingOff { delay, attempt, .. } => {
                 format!("\"failure {attempt}, waits {}\"", show(*delay))
             }
@@ -462,4 +483,277 @@ fn a_stop_while_waiting_or_parked_ends_in_stopped() {
             150 timer (stale) => stopped: 
         "#]],
     );
+}
+
+#[test]
+fn readiness_closes_and_opens_the_door_without_a_start() {
+    story(
+        Kind::Http,
+        RestartWhen::OnFailure,
+        1,
+        "0 start
+         1 started unready
+         2 unready
+         3 well
+         4 well
+         5 unready
+         6 crash
+         7 unready #0
+         8 well
+         9 unready
+         10 timer
+         11 crash
+         20 unready
+         21 well
+         111 timer
+         112 started
+         113 unready
+         114 unhealthy",
+        &expect![[r#"
+            0 start => starting: begin #1 (attempt 1), wake at 1m
+            1 started unready => unready: "ready after 1ms", "unready: not yet"
+            2 unready (stale) => unready: 
+            3 well => ready: "well again", open
+            4 well (stale) => ready: 
+            5 unready => unready: close, "unready: it broke"
+            6 crash => unready: "crash 1"
+            7 unready #0 (stale) => unready: 
+            8 well => ready: "well again", open
+            9 unready => unready: close, "unready: it broke"
+            10 timer (stale) => unready: 
+            11 crash => backing-off: "crash 2", "failure 1, waits 100ms", wake at 111ms
+            20 unready (stale) => backing-off: 
+            21 well (stale) => backing-off: 
+            111 timer => starting: begin #2 (attempt 2), wake at 60111ms
+            112 started => ready: "ready after 1ms", open
+            113 unready => unready: close, "unready: it broke"
+            114 unhealthy => parked: "unhealthy", "parked after 2"
+        "#]],
+    );
+    story(
+        Kind::Http,
+        RestartWhen::OnFailure,
+        1,
+        "0 start
+         1 started unready
+         2 restart
+         3 drained
+         4 started unready
+         5 stop
+         6 well
+         7 drained",
+        &expect![[r#"
+            0 start => starting: begin #1 (attempt 1), wake at 1m
+            1 started unready => unready: "ready after 1ms", "unready: not yet"
+            2 restart => draining: "draining", drain until 5001ms, wake at 5001ms
+            3 drained => starting: begin #2 (attempt 1), wake at 60003ms
+            4 started unready => unready: "ready after 1ms", "unready: not yet"
+            5 stop => draining: "draining", drain until 5004ms, wake at 5004ms
+            6 well (stale) => draining: 
+            7 drained => stopped: "stopped on request"
+        "#]],
+    );
+}
+
+#[test]
+fn a_worker_has_no_readiness() {
+    story(
+        Kind::Worker,
+        RestartWhen::OnFailure,
+        1,
+        "0 start
+         1 started unready
+         2 unready
+         3 unhealthy",
+        &expect![[r#"
+            0 start => starting: begin #1 (attempt 1), wake at 1m
+            1 started unready => ready: "ready after 1ms"
+            2 unready (stale) => ready: 
+            3 unhealthy (stale) => ready: 
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_parked_on_request_drains_first_and_is_left_by_a_restart() {
+    story(
+        Kind::Http,
+        RestartWhen::OnFailure,
+        1,
+        "0 park
+         1 restart
+         2 started
+         3 park
+         4 park 100
+         5 stop 200
+         6 park 50
+         7 timer
+         50 timer
+         51 park
+         52 restart
+         53 failed
+         54 park
+         55 restart
+         56 started
+         57 park
+         58 stop
+         59 drained",
+        &expect![[r#"
+            0 park => parked: "parked after 0"
+            1 restart => starting: begin #1 (attempt 1), wake at 60001ms
+            2 started => ready: "ready after 1ms", open
+            3 park => draining: close, "draining", drain until 5002ms, wake at 5002ms
+            4 park 100 => draining: wake at 100ms
+            5 stop 200 => draining: 
+            6 park 50 => draining: wake at 50ms
+            7 timer => draining: wake at 50ms
+            50 timer => parked: "cut", cut, "parked after 0"
+            51 park => parked: 
+            52 restart => starting: begin #2 (attempt 1), wake at 60052ms
+            53 failed => backing-off: "start 1 failed", "failure 1, waits 100ms", wake at 153ms
+            54 park => parked: "parked after 1"
+            55 restart => starting: begin #3 (attempt 1), wake at 60055ms
+            56 started => ready: "ready after 1ms", open
+            57 park => draining: close, "draining", drain until 5056ms, wake at 5056ms
+            58 stop => draining: 
+            59 drained => stopped: "stopped on request"
+        "#]],
+    );
+}
+
+#[test]
+fn a_drain_may_be_shortened_and_never_lengthened() {
+    story(
+        Kind::Http,
+        RestartWhen::OnFailure,
+        1,
+        "0 start
+         1 started
+         2 stop 1000
+         3 stop 2000
+         4 stop 1000
+         5 stop 999",
+        &expect![[r#"
+            0 start => starting: begin #1 (attempt 1), wake at 1m
+            1 started => ready: "ready after 1ms", open
+            2 stop 1000 => draining: close, "draining", drain until 1s, wake at 1s
+            3 stop 2000 => draining: 
+            4 stop 1000 => draining: 
+            5 stop 999 => draining: wake at 999ms
+        "#]],
+    );
+}
+
+#[test]
+fn failures_of_the_service_are_counted_and_crashes_of_instances_are_not() {
+    let mut life = Lifecycle::new(Settings::new(Kind::Http, RestartPolicy::default()), 1);
+    let now = Duration::from_secs(1);
+    let _ = life.step(now, Event::Start);
+    let crash = Event::Crashed {
+        epoch: 1,
+        cause: Cause::new(CauseKind::Trap, "it broke"),
+        answered_since: 0,
+    };
+    let started = Event::Started {
+        epoch: 1,
+        unready: None,
+    };
+    let _ = life.step(now, started);
+    for _ in 0..RestartPolicy::default().max {
+        let _ = life.step(now, crash.clone());
+        assert_eq!(life.failures(), 0);
+    }
+    let actions = life.step(now, crash);
+    assert_eq!((life.failures(), life.strikes()), (1, 1));
+    let armed = actions.iter().find_map(|action| match action {
+        Action::ArmTimer { at, token } => Some((*at, *token)),
+        _ => None,
+    });
+    let (at, token) = armed.unwrap();
+    assert!(!life.would_begin(now, token), "it is not due");
+    assert!(!life.would_begin(at, token + 1), "nor is that its timer");
+    assert!(life.would_begin(at, token));
+    let begun = life.step(at, Event::TimerFired { token });
+    assert!(matches!(begun[0], Action::Begin { epoch: 2, .. }));
+    assert!(!life.would_begin(at, token));
+}
+
+#[test]
+fn phases_say_what_they_are() {
+    let cause = || Cause::new(CauseKind::Trap, "it broke");
+    let since = Duration::from_millis(7);
+    let rows = [
+        (
+            Phase::Starting { attempt: 1, since },
+            "starting",
+            false,
+            "----",
+        ),
+        (Phase::Ready { since, crashes: 0 }, "ready", false, "RU-S"),
+        (
+            Phase::Unready {
+                since,
+                crashes: 0,
+                cause: cause(),
+            },
+            "unready",
+            true,
+            "-U-S",
+        ),
+        (
+            Phase::BackingOff {
+                since,
+                until: since,
+                attempt: 1,
+                cause: cause(),
+            },
+            "backing-off",
+            true,
+            "----",
+        ),
+        (
+            Phase::Parked {
+                since,
+                cause: cause(),
+                crashes: 1,
+            },
+            "parked",
+            true,
+            "--AS",
+        ),
+        (
+            Phase::Draining {
+                since,
+                deadline: since,
+                then: Then::Stopped,
+                cause: cause(),
+            },
+            "draining",
+            true,
+            "----",
+        ),
+        (
+            Phase::Stopped {
+                since,
+                cause: cause(),
+            },
+            "stopped",
+            true,
+            "--AS",
+        ),
+    ];
+    for (phase, name, has_cause, is) in rows {
+        assert_eq!((phase.name(), phase.since()), (name, since));
+        assert_eq!(phase.cause().is_some(), has_cause, "{name}");
+        let mark = |yes, mark| if yes { mark } else { '-' };
+        let seen: String = [
+            mark(phase.is_ready(), 'R'),
+            mark(phase.is_up(), 'U'),
+            mark(phase.is_at_rest(), 'A'),
+            mark(phase.is_settled(), 'S'),
+        ]
+        .iter()
+        .collect();
+        assert_eq!(seen, is, "{name}");
+    }
 }

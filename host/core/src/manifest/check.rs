@@ -21,6 +21,8 @@ use crate::spanned::Spanned;
 use crate::{instances, limits};
 
 mod grants;
+mod group;
+mod health;
 mod http;
 mod service;
 mod step;
@@ -148,6 +150,8 @@ impl Checker {
             routes.extend(self.route(route));
         }
         self.known_services(&names, &services, &routes);
+        let groups = self.groups(&file.group, &names);
+        self.order(&services, &groups);
         self.conflicts(&routes);
         self.memory_of_all(&host, &services);
         self.unreached(&services, &routes);
@@ -161,6 +165,7 @@ impl Checker {
             http: http?,
             host,
             services,
+            groups,
             routes: routes.collect(),
             warnings: Vec::new(),
         })

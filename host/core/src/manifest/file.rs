@@ -22,11 +22,12 @@ use crate::route::method::Method;
 use crate::route::{HostPattern, PathPattern};
 use crate::size::ByteSize;
 use crate::spanned::Spanned;
+use crate::supervision::{Escalate, Strategy};
 use crate::{health, instances, limits, restart};
 
 /// Where a key is known, for people who wrote it into another table.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    let tables: [(&str, &[&str]); 12] = [
+    let tables: [(&str, &[&str]); 15] = [
         ("[http]", HttpFile::KEYS),
         ("http.limits", HttpLimitsFile::KEYS),
         ("[host]", HostFile::KEYS),
@@ -36,8 +37,11 @@ pub(super) fn home_of(key: &str) -> Option<String> {
         ("the service's instances", InstancesFile::KEYS),
         ("the service's restart", RestartFile::KEYS),
         ("the service's health", HealthTable::KEYS),
+        ("a check of the service's health", CheckTable::KEYS),
         ("the service's grants", GrantsFile::KEYS),
         ("[[route]]", RouteFile::KEYS),
+        ("[group.NAME]", GroupFile::KEYS),
+        ("the group's restart", GroupRestartFile::KEYS),
         ("the manifest itself", ManifestFile::KEYS),
     ];
     let homes: Vec<&str> = tables
@@ -67,6 +71,8 @@ table! {
         "service" service: Map<ServiceFile>,
         /// Routes that need more than a path, each a table `[[route]]`.
         "route" route: Vec<Spanned<RouteFile>>,
+        /// Services that start, fail and restart together, each group a table `[group.NAME]`.
+        "group" group: Map<GroupFile>,
     }
 }
 
@@ -190,16 +196,21 @@ table! {
         /// Imported interface → service that exports it. Needed only where two services export it.
         #[schemars(extend("default" = {}))]
         "links" links: Map<ServiceName>,
+        /// Services that this one starts after: it waits until each of them is up, or has been given
+        /// up, and stops before them.
+        #[schemars(extend("default" = []))]
+        "after" after: Vec<Spanned<ServiceName>>,
         /// How instances are kept.
         "instances" instances: InstancesFile,
         /// What the service may use.
         "limits" limits: ServiceLimitsFile,
         /// When the service is started again.
         "restart" restart: RestartFile,
-        /// A path, or a table with `path`. The service takes requests once a GET of this path was
-        /// answered with 200 to 399. Without it, it is ready once it is instantiated.
+        /// A path, or a table. The service takes requests once a GET of this path was answered with
+        /// 200 to 399. Without it, it is ready once it is instantiated.
         "health" health: HealthFile,
-        /// Calls under way, or the worker, get this long to finish when the service stops.
+        /// Calls under way, or the worker, get this long to finish when the service stops; also
+        /// when the host stops, if it is written and longer than `http.drain-timeout`.
         #[schemars(extend("default" = text(limits::STOP_TIMEOUT)))]
         "stop-timeout" stop_timeout: Time,
         /// What the service may reach. Nothing is granted by default but clocks, random numbers and
@@ -364,21 +375,50 @@ table! {
         /// somewhere below the bound so that services do not come back together.
         #[schemars(extend("default" = restart::RestartPolicy::default().backoff.to_string()))]
         "backoff" backoff: DurationRange,
+        /// How long callers wait for a service that is starting, backing off or not ready, before
+        /// they are answered 503; at most 60s. At most `limits.queue` callers are held.
+        #[schemars(extend("default" = text(restart::HOLD)))]
+        "hold" hold: Time,
     }
 }
 
 table! {
     /// How a service is asked whether it is well.
     HealthTable {
-        /// The path of a GET request; 200 to 399 is a good answer.
-        #[schemars(required)]
+        /// The path of a GET request; 200 to 399 is a good answer. Required, unless each check has a
+        /// path of its own. By itself it makes a start-up check.
         "path" path: String,
         /// Time for the answer.
         #[schemars(extend("default" = text(health::TIMEOUT)))]
         "timeout" timeout: Time,
-        /// How often a ready service is asked; three bad answers in a row restart it. Default: only
-        /// before it becomes ready.
+        /// Short for a liveness check of `path` at this interval.
         "interval" interval: Time,
+        /// Before the service is ready: it fails the start.
+        "startup" startup: CheckFile,
+        /// While the service is up: bad answers close it (503 with Retry-After) until good ones come.
+        /// Nothing is restarted.
+        "readiness" readiness: CheckFile,
+        /// While the service is up: bad answers are a crash, and restart it.
+        "liveness" liveness: CheckFile,
+    }
+}
+
+table! {
+    /// One kind of check.
+    CheckTable {
+        /// As `health.path`, which is the default.
+        "path" path: String,
+        /// As `health.timeout`, which is the default.
+        "timeout" timeout: Time,
+        /// From one check to the next. Default: 500ms for a start-up check, 5s for the others.
+        "interval" interval: Time,
+        /// Good answers in a row after which the service is well again.
+        #[schemars(extend("default" = health::HEALTHY_AFTER), range(min = 1, max = health::THRESHOLD_MAX))]
+        "healthy-after" healthy_after: u32,
+        /// Bad answers in a row after which it is not. Default: 1 for a start-up check, 3 for the
+        /// others.
+        #[schemars(range(min = 1, max = health::THRESHOLD_MAX))]
+        "unhealthy-after" unhealthy_after: u32,
     }
 }
 
@@ -457,6 +497,44 @@ table! {
     }
 }
 
+table! {
+    /// Services that start, fail and restart together. A service is in one group at most.
+    GroupFile {
+        /// Its members, in the order in which they start: each once the one before is up. They stop
+        /// in the reverse order.
+        #[schemars(required)]
+        "services" services: Vec<Spanned<ServiceName>>,
+        /// When a member fails: `one-for-one` restarts it alone, `one-for-all` all of them,
+        /// `rest-for-one` it and those listed after it.
+        #[schemars(extend("default" = "one-for-one"))]
+        "strategy" strategy: Strategy,
+        /// How often the group may fail.
+        "restart" restart: GroupRestartFile,
+        /// When the group fails too often, or a member has used up its own restarts: `park` stops all
+        /// members until somebody runs `skep restart` for one of them; `restart` stops all and starts
+        /// them anew after a wait, and parks them when that has not helped `max` times.
+        #[schemars(extend("default" = "park"))]
+        "escalate" escalate: Escalate,
+    }
+}
+
+table! {
+    /// How often a group may fail.
+    GroupRestartFile {
+        /// Failures of members `within` the window that the group bears; one more is too many. Also
+        /// restarts of the whole group in a row.
+        #[schemars(extend("default" = restart::MAX), range(max = restart::MAX_MAX))]
+        "max" max: u32,
+        /// The window in which failures are counted; a group without one for this long is healthy
+        /// again.
+        #[schemars(extend("default" = text(restart::WITHIN)))]
+        "within" within: Time,
+        /// The wait before the whole group starts again, as for a service.
+        #[schemars(extend("default" = restart::default_backoff().to_string()))]
+        "backoff" backoff: DurationRange,
+    }
+}
+
 /// `health`: a path alone, or a table.
 #[derive(Debug, Clone)]
 pub(super) enum HealthFile {
@@ -484,6 +562,37 @@ impl JsonSchema for HealthFile {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let full = generator.subschema_for::<HealthTable>();
+        json_schema!({ "anyOf": [{ "type": "string", "pattern": "^/" }, full] })
+    }
+}
+
+/// One check: a path alone, or a table.
+#[derive(Debug, Clone)]
+pub(super) enum CheckFile {
+    Path(String),
+    Full(CheckTable),
+}
+
+impl Read for CheckFile {
+    const EXPECTS: &'static str = "a path such as \"/healthz\" or a table";
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(_) => String::read(value, reader).map(Self::Path),
+            DeValue::Table(_) => reader.table(value).map(Self::Full),
+            _ => reader.wrong_type(value, Self::EXPECTS),
+        }
+    }
+}
+
+impl JsonSchema for CheckFile {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "CheckFile".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let full = generator.subschema_for::<CheckTable>();
         json_schema!({ "anyOf": [{ "type": "string", "pattern": "^/" }, full] })
     }
 }

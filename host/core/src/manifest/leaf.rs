@@ -23,6 +23,7 @@ use crate::route::method::{METHODS, Method};
 use crate::route::{HostPattern, PathPattern};
 use crate::size::ByteSize;
 use crate::spanned::Spanned;
+use crate::supervision::{Escalate, Strategy};
 
 /// Gives a leaf its schema; leaves are written out where they are used.
 macro_rules! schema {
@@ -350,6 +351,30 @@ impl Read for MemoryPolicy {
     const EXPECTS: &'static str = "\"fail\" or \"trap\"";
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         let words = [("fail", Self::Fail), ("trap", Self::Trap)];
+        choose(&words, value, reader, Self::EXPECTS)
+    }
+}
+
+schema!(Strategy, { "type": "string", "enum": ["one-for-one", "one-for-all", "rest-for-one"] });
+
+impl Read for Strategy {
+    const EXPECTS: &'static str = "\"one-for-one\", \"one-for-all\" or \"rest-for-one\"";
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let words = [
+            ("one-for-one", Self::OneForOne),
+            ("one-for-all", Self::OneForAll),
+            ("rest-for-one", Self::RestForOne),
+        ];
+        choose(&words, value, reader, Self::EXPECTS)
+    }
+}
+
+schema!(Escalate, { "type": "string", "enum": ["park", "restart"] });
+
+impl Read for Escalate {
+    const EXPECTS: &'static str = "\"park\" or \"restart\"";
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let words = [("park", Self::Park), ("restart", Self::Restart)];
         choose(&words, value, reader, Self::EXPECTS)
     }
 }

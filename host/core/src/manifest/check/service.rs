@@ -2,20 +2,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::file::{
-    BuildFile, HealthFile, HealthTable, InstancesFile, RestartFile, ServiceFile,
-};
+use super::super::file::{BuildFile, InstancesFile, RestartFile, ServiceFile};
 use super::super::leaf::Map;
 use super::super::mistake::Mistake;
 use super::super::read::{Entry, Field, good};
 use super::super::{Build, Places, Service};
 use super::{Checker, DraftRoute};
-use crate::health::{self, HealthCheck};
+use crate::duration::DurationRange;
 use crate::instances::{self, InstancePolicy};
 use crate::limits;
 use crate::name::ServiceName;
 use crate::restart::{self, RestartPolicy};
-use crate::route::{HostPattern, Methods, RouteSpec, normalise};
+use crate::route::{HostPattern, Methods, RouteSpec};
 use crate::spanned::Spanned;
 
 /// A shorter cannot be kept.
@@ -66,6 +64,7 @@ impl Checker {
             component: component?.clone(),
             build,
             links,
+            after: self.after(&file.after, &written.value),
             instances,
             limits,
             restart,
@@ -177,71 +176,36 @@ impl Checker {
         };
         let max = self.count_between(&file.max, "max", 0..=restart::MAX_MAX);
         let within = self.time_between(&file.within, "within", TIME_MIN..=restart::WITHIN_MAX);
-        let mut backoff = default.backoff;
-        if let Some(written) = good(&file.backoff) {
-            let floor_and_ceiling = restart::BACKOFF_MIN..=restart::BACKOFF_MAX;
-            let inside = |time| floor_and_ceiling.contains(&time);
-            if inside(written.floor()) && inside(written.ceiling()) {
-                backoff = written.value;
-            } else {
-                let message = format!(
-                    "`backoff` must be from {} to {}, not {}",
-                    crate::duration::show(restart::BACKOFF_MIN),
-                    crate::duration::show(restart::BACKOFF_MAX),
-                    written.value,
-                );
-                self.note(
-                    Mistake::new("out-of-range", written.span.clone(), message)
-                        .label("out of range")
-                        .help(format!("for example \"{}\"", default.backoff)),
-                );
-            }
-        }
+        let backoff = self.backoff(&file.backoff).unwrap_or(default.backoff);
+        let hold = self.time_between(&file.hold, "hold", Duration::ZERO..=restart::HOLD_MAX);
         RestartPolicy {
             when: good(&file.when).map_or(default.when, |when| when.value),
             max: max.map_or(default.max, |max| max.value),
             within: within.unwrap_or(default.within),
             backoff,
+            hold: hold.unwrap_or(default.hold),
         }
     }
 
-    fn health(&mut self, file: &Spanned<HealthFile>) -> Option<Spanned<HealthCheck>> {
-        let shorthand;
-        let table = match &file.value {
-            HealthFile::Full(table) => table,
-            HealthFile::Path(path) => {
-                let path = Spanned::new(path.clone(), file.span.clone());
-                shorthand = HealthTable {
-                    path: Some(Entry::Good(path)),
-                    ..HealthTable::default()
-                };
-                &shorthand
-            }
-        };
-        let span = file.span.clone();
-        let path = self.required(&table.path, "path", span, "`health`", "path = \"/healthz\"");
-        let timeout = self.time_between(&table.timeout, "timeout", TIME_MIN..=health::TIMEOUT_MAX);
-        let interval = self.time_between(
-            &table.interval,
-            "interval",
-            health::INTERVAL_MIN..=health::INTERVAL_MAX,
-        );
-        let path = path?;
-        let only_path = path.split('?').next().unwrap_or_default();
-        if let Err(error) = normalise(only_path) {
-            let mut mistake = Mistake::new("bad-path", path.span.clone(), error.to_string())
-                .label("path of the health check");
-            if !path.starts_with('/') {
-                mistake = mistake.help(format!("write \"/{}\"", path.value));
-            }
-            self.note(mistake);
+    pub(super) fn backoff(&mut self, field: &Field<DurationRange>) -> Option<DurationRange> {
+        let written = good(field)?;
+        let floor_and_ceiling = restart::BACKOFF_MIN..=restart::BACKOFF_MAX;
+        let inside = |time| floor_and_ceiling.contains(&time);
+        if inside(written.floor()) && inside(written.ceiling()) {
+            return Some(written.value);
         }
-        let check = HealthCheck {
-            path: path.value.clone(),
-            timeout: timeout.unwrap_or(health::TIMEOUT),
-            interval,
-        };
-        Some(Spanned::new(check, file.span.clone()))
+        let message = format!(
+            "`backoff` must be from {} to {}, not {}",
+            crate::duration::show(restart::BACKOFF_MIN),
+            crate::duration::show(restart::BACKOFF_MAX),
+            written.value,
+        );
+        self.note(
+            Mistake::new("out-of-range", written.span.clone(), message)
+                .label("out of range")
+                .help(format!("for example \"{}\"", restart::default_backoff())),
+        );
+        None
     }
 }
 

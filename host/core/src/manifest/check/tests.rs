@@ -3,7 +3,9 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::health::HealthCheck;
 use crate::size::ByteSize;
+use crate::supervision::{Escalate, GroupPolicy, Strategy};
 
 /// Each mistake as `LINE:COLUMN code «text» message — label (help)`.
 fn render(text: &str, mistakes: &[Mistake]) -> String {
@@ -58,7 +60,11 @@ fn the_design_example_is_read() {
     let cart = &manifest.services["cart"];
     assert_eq!(cart.limits.memory, ByteSize::mib(64));
     assert_eq!(cart.limits.memory_total, ByteSize::gib(4));
-    assert_eq!(cart.health.as_ref().unwrap().path, "/healthz");
+    let health = cart.health.as_ref().unwrap();
+    let (startup, liveness) = (health.startup.as_ref(), health.liveness.as_ref());
+    assert_eq!(startup.unwrap().path, "/healthz");
+    assert_eq!(liveness.unwrap().interval, Duration::from_secs(5));
+    assert_eq!(health.readiness, None);
     assert_eq!(cart.links["shop:catalog/products"].as_str(), "catalog");
     assert_eq!(manifest.routes.len(), 3);
     let at = |key: &str| &text[cart.span_of(key)];
@@ -283,8 +289,8 @@ fn keys_that_are_not_known() {
         (
             "service.cart.frobnicate = 1",
             expect![[r#"
-            3:14 unknown-key «frobnicate» `service.cart` has no key `frobnicate` — unknown key (known keys: component, build, routes, links, instances, limits, restart, health, stop-timeout, grants)
-        "#]],
+                3:14 unknown-key «frobnicate» `service.cart` has no key `frobnicate` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, health, stop-timeout, grants)
+            "#]],
         ),
         (
             "[[route]]\npath = \"/\"\nservice = \"cart\"\nmethod = \"GET\"",
@@ -295,8 +301,8 @@ fn keys_that_are_not_known() {
         (
             "service.cart.kind = \"worker\"",
             expect![[r#"
-            3:14 unknown-key «kind» `service.cart` has no key `kind` — unknown key (known keys: component, build, routes, links, instances, limits, restart, health, stop-timeout, grants)
-        "#]],
+                3:14 unknown-key «kind» `service.cart` has no key `kind` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, health, stop-timeout, grants)
+            "#]],
         ),
     ];
     for (text, expected) in rows {
@@ -650,6 +656,256 @@ fn life_of_a_service() {
     for (text, expected) in rows {
         service(text, &expected);
     }
+}
+
+#[test]
+fn health_checks_are_read_each_with_its_defaults() {
+    let read = |health: &str| {
+        let text = format!(
+            "name = \"shop\"\n[service.cart]\ncomponent = \"c.wasm\"\nroutes = [\"/\"]\nhealth = {health}"
+        );
+        let mut manifest =
+            Manifest::parse(&text).unwrap_or_else(|m| panic!("{}", render(&text, &m)));
+        manifest
+            .services
+            .remove("cart")
+            .unwrap()
+            .health
+            .unwrap()
+            .value
+    };
+    let short = read("\"/healthz\"");
+    assert_eq!(short.startup, Some(HealthCheck::startup("/healthz")));
+    assert_eq!((&short.readiness, &short.liveness), (&None, &None));
+    assert_eq!(short, read("{ path = \"/healthz\" }"));
+
+    let full = read(
+        "{ path = \"/a\", timeout = \"2s\", readiness = \"/b\", liveness = { interval = \"1s\", unhealthy-after = 5, healthy-after = 2, timeout = \"3s\" } }",
+    );
+    let timeout = Duration::from_secs(2);
+    let startup = HealthCheck {
+        timeout,
+        ..HealthCheck::startup("/a")
+    };
+    let readiness = HealthCheck {
+        timeout,
+        ..HealthCheck::running("/b")
+    };
+    let liveness = HealthCheck {
+        path: "/a".into(),
+        timeout: Duration::from_secs(3),
+        interval: Duration::from_secs(1),
+        healthy_after: 2,
+        unhealthy_after: 5,
+    };
+    assert_eq!(full.startup, Some(startup));
+    assert_eq!(full.readiness, Some(readiness));
+    assert_eq!(full.liveness, Some(liveness));
+
+    let only = read("{ readiness = { path = \"/b\" } }");
+    assert_eq!((&only.startup, &only.liveness), (&None, &None));
+    assert_eq!(only.readiness, Some(HealthCheck::running("/b")));
+
+    let interval = read("{ path = \"/a\", interval = \"1s\", timeout = \"2s\" }");
+    let liveness = interval.liveness.unwrap();
+    assert_eq!(
+        (liveness.interval, liveness.timeout),
+        (Duration::from_secs(1), timeout)
+    );
+    assert_eq!((liveness.unhealthy_after, liveness.healthy_after), (3, 1));
+}
+
+#[test]
+fn bad_health_checks() {
+    for (health, expected) in [
+        (
+            "{ liveness = { interval = \"1s\" } }",
+            expect![[r#"
+            5:23 missing-key «{ interval = "1s" }» `liveness` has no `path` — `path` is missing (write path = "/healthz")
+        "#]],
+        ),
+        (
+            "{ interval = \"1s\", readiness = \"/b\" }",
+            expect![[r#"
+                5:10 missing-key «{ interval = "1s", readiness = "/b" }» `health` has no `path` — `path` is missing (write path = "/healthz")
+            "#]],
+        ),
+        (
+            "{ path = \"/a\", interval = \"1s\", liveness = \"/b\" }",
+            expect![[r#"
+                5:36 interval-twice «"1s"» `interval` is short for a liveness check, and there is one — says it twice (write it as liveness.interval)
+            "#]],
+        ),
+        (
+            "{ path = \"/a\", startup = { healthy-after = 0, unhealthy-after = 1001, interval = \"1ms\", timeout = \"61s\" } }",
+            expect![[r#"
+                5:53 out-of-range «0» `healthy-after` must be at least 1, not 0 — out of range (from 1 to 1000)
+                5:74 out-of-range «1001» `unhealthy-after` must be at most 1000, not 1001 — out of range (from 1 to 1000)
+                5:91 out-of-range «"1ms"» `interval` must be at least 100ms, not 1ms — out of range (from 100ms to 1h)
+                5:108 out-of-range «"61s"» `timeout` must be at most 1m, not 61s — out of range (from 1ms to 1m)
+            "#]],
+        ),
+        (
+            "{ path = \"/a\", readiness = \"b\" }",
+            expect![[r#"
+            5:37 bad-path «"b"» the path does not begin with `/` — path of the health check (write "/b")
+        "#]],
+        ),
+        (
+            "{ path = \"/a\", readiness = 3 }",
+            expect![[r#"
+            5:37 wrong-type «3» `readiness` must be a path such as "/healthz" or a table, not a whole number — is a whole number
+        "#]],
+        ),
+        (
+            "{ path = \"/a\", readiness = { pth = \"/b\" } }",
+            expect![[r#"
+                5:39 unknown-key «pth» `service.cart.health.readiness` has no key `pth` — unknown key (did you mean `path`?)
+            "#]],
+        ),
+        (
+            "{}",
+            expect![[r#"
+            5:10 missing-key «{}» `health` has no `path` — `path` is missing (write path = "/healthz")
+        "#]],
+        ),
+    ] {
+        service(&format!("health = {health}"), &expected);
+    }
+}
+
+#[test]
+fn groups_and_order_are_read() {
+    let text = "name = \"shop\"\n[group.back]\nservices = [\"db\", \"api\"]\nstrategy = \"rest-for-one\"\nescalate = \"restart\"\nrestart = { max = 2, within = \"1m\", backoff = \"1s..2s\" }\n\
+        [group.front]\nservices = [\"web\"]\n\
+        [service]\ndb.component = \"d.wasm\"\napi.component = \"a.wasm\"\nweb = { component = \"w.wasm\", after = [\"api\"], restart = { hold = \"2s\" } }";
+    let manifest = Manifest::parse(text).unwrap_or_else(|m| panic!("{}", render(text, &m)));
+    let back = &manifest.groups["back"];
+    let names: Vec<&str> = back.services.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["db", "api"]);
+    assert_eq!(back.strategy, Strategy::RestForOne);
+    assert_eq!(
+        (back.policy.max, back.policy.escalate),
+        (2, Escalate::Restart)
+    );
+    assert_eq!(back.policy.within, Duration::from_secs(60));
+    assert_eq!(back.policy.backoff.to_string(), "1s..2s");
+    let front = &manifest.groups["front"];
+    assert_eq!(front.policy, GroupPolicy::default());
+    assert_eq!(front.strategy, Strategy::OneForOne);
+    let web = &manifest.services["web"];
+    assert_eq!(web.after[0].as_str(), "api");
+    assert_eq!(web.restart.hold, Duration::from_secs(2));
+    assert_eq!(manifest.services["db"].restart.hold, Duration::ZERO);
+}
+
+#[test]
+fn bad_groups() {
+    for (written, expected) in [
+        (
+            "[group.g]",
+            expect![[r#"
+            3:8 missing-key «g» group `g` has no `services` — `services` is missing (write services = ["a", "b"])
+        "#]],
+        ),
+        (
+            "[group.g]\nservices = []",
+            expect![[r#"
+            4:12 empty-group «[]» group `g` has no services — empty (write services = ["a", "b"], or remove the group)
+        "#]],
+        ),
+        (
+            "[group.G]\nservices = [\"cart\"]",
+            expect![[r#"
+            3:8 bad-name «G» a name starts with a lower-case letter, not with `G` — name of a group (write [group.g])
+        "#]],
+        ),
+        (
+            "[group.g]\nservices = [\"crt\", \"cart\", \"cart\"]",
+            expect![[r#"
+                4:13 unknown-service «"crt"» there is no service `crt` — unknown service (did you mean `cart`?)
+                4:28 duplicate-service «"cart"» `cart` is listed twice, first in line 4 — again (remove one of them)
+            "#]],
+        ),
+        (
+            "[group.g]\nservices = [\"cart\"]\n[group.h]\nservices = [\"cart\"]",
+            expect![[r#"
+                6:13 two-groups «"cart"» service `cart` is in group `g` already, in line 4 — in two groups (a service is in one group at most: remove it from one of them)
+            "#]],
+        ),
+        (
+            "[group.g]\nservices = [\"cart\"]\nstrategy = \"all-for-one\"\nescalate = \"panic\"\nrestart = { max = 1001, within = \"0s\", backoff = \"0s..1s\", when = \"never\" }",
+            expect![[r#"
+                5:12 bad-choice «"all-for-one"» `strategy` must be "one-for-one", "one-for-all" or "rest-for-one", not "all-for-one" — not one of them (did you mean `one-for-one`?)
+                6:12 bad-choice «"panic"» `escalate` must be "park" or "restart", not "panic" — not one of them (write "park" or "restart")
+                7:19 out-of-range «1001» `max` must be at most 1000, not 1001 — out of range (from 0 to 1000)
+                7:34 out-of-range «"0s"» `within` must be at least 1ms, not 0ms — out of range (from 1ms to 1d)
+                7:50 out-of-range «"0s..1s"» `backoff` must be from 1ms to 1h, not 0ms..1s — out of range (for example "100ms..30s")
+                7:60 unknown-key «when» `group.g.restart` has no key `when` — unknown key (`when` is a key of the service's restart)
+            "#]],
+        ),
+    ] {
+        tables(written, &expected);
+    }
+}
+
+#[test]
+fn services_that_wait_for_one_another() {
+    let services = "name = \"shop\"\n[service]\na = { component = \"a.wasm\", after = [\"b\"] }\nb = { component = \"b.wasm\", after = [\"c\"] }\n";
+    for (more, expected) in [
+        (
+            "c = { component = \"c.wasm\", after = [\"a\"] }",
+            expect![[r#"
+                5:38 start-cycle «"a"» these services wait for one another: `a`, `b`, `c`, `a`, each starts after the next — closes the cycle (remove one `after`, or list the services of a group in another order)
+            "#]],
+        ),
+        (
+            "c = { component = \"c.wasm\", after = [\"c\", \"d\", \"d\", \"zzz\"] }\nd.component = \"d.wasm\"",
+            expect![[r#"
+                5:38 after-itself «"c"» `c` cannot start after itself — itself (remove it)
+                5:48 duplicate-service «"d"» `d` is listed twice, first in line 5 — again (remove one of them)
+                5:53 unknown-service «"zzz"» there is no service `zzz` — unknown service (write [service.zzz] or name another service)
+            "#]],
+        ),
+        (
+            "c.component = \"c.wasm\"\n[group.g]\nservices = [\"a\", \"c\"]",
+            expect![[r#"
+                7:13 start-cycle «"a"» these services wait for one another: `a`, `b`, `c`, `a`, each starts after the next — closes the cycle (remove one `after`, or list the services of a group in another order)
+            "#]],
+        ),
+        (
+            "c.component = \"c.wasm\"\nd = { component = \"d.wasm\", after = [\"e\"] }\ne = { component = \"e.wasm\", after = [\"d\", \"a\"] }",
+            expect![[r#"
+                7:38 start-cycle «"d"» these services wait for one another: `d`, `e`, `d`, each starts after the next — closes the cycle (remove one `after`, or list the services of a group in another order)
+            "#]],
+        ),
+    ] {
+        check(&format!("{services}{more}"), &expected);
+    }
+    let long: String = (0..12)
+        .map(|n| {
+            format!(
+                "s{n} = {{ component = \"s.wasm\", after = [\"s{}\"] }}\n",
+                (n + 1) % 12
+            )
+        })
+        .collect();
+    check(
+        &format!("name = \"shop\"\n[service]\n{long}"),
+        &expect![[r#"
+            14:40 start-cycle «"s0"» these services wait for one another: `s0`, `s1`, `s2`, `s3`, `s4`, `s5`, `s6`, `s7`, …, `s0`, each starts after the next — closes the cycle (remove one `after`, or list the services of a group in another order)
+        "#]],
+    );
+}
+
+#[test]
+fn how_long_callers_may_be_held_has_bounds() {
+    service(
+        "restart = { hold = \"61s\" }",
+        &expect![[r#"
+            5:20 out-of-range «"61s"» `hold` must be at most 1m, not 61s — out of range (from 0ms to 1m)
+        "#]],
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::super::{HostSettings, Service};
 use super::{Checker, DraftRoute, MISTAKES_MAX};
 use crate::name::ServiceName;
 use crate::route::RouteTable;
+use crate::spanned::Spanned;
 
 impl Checker {
     /// Routes and links lead to services that exist.
@@ -19,10 +20,20 @@ impl Checker {
         let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let links = services.values().flat_map(|service| service.links.values());
         let named = routes.iter().map(|route| &route.service);
-        for name in named.chain(links) {
-            if known.contains(name.as_str()) {
-                continue;
-            }
+        let after = services.values().flat_map(|service| &service.after);
+        for name in named.chain(links).chain(after) {
+            self.known_service(&known, name);
+        }
+    }
+
+    /// False, and a mistake, if there is no such service.
+    pub(super) fn known_service(
+        &mut self,
+        known: &BTreeSet<&str>,
+        name: &Spanned<ServiceName>,
+    ) -> bool {
+        let found = known.contains(name.as_str());
+        if !found {
             // Looking for the nearest of thousands, thousands of times, would take minutes.
             let near = (self.mistakes.len() < MISTAKES_MAX)
                 .then(|| did_you_mean(name.as_str(), known.iter().copied()))
@@ -36,6 +47,7 @@ impl Checker {
                     .help(help),
             );
         }
+        found
     }
 
     pub(super) fn conflicts(&mut self, routes: &[DraftRoute]) {
