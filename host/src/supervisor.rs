@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use skep_core::health::Health;
-use skep_core::lifecycle::{Action, Cause, CauseKind, Event, Kind, Phase, Report, Settings};
+use skep_core::lifecycle::{Action, Cause, CauseKind, Event, Kind, Phase, Settings};
 use skep_core::supervision::{GroupSettings, MemberSettings, Supervision};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -70,7 +70,12 @@ pub fn hire(
     };
     let members = charges.iter().map(member).collect();
     let machine = Supervision::new(members, groups.clone(), fastrand::u64(..));
-    let (desk, notices) = Desk::new(machine, names, groups, origin);
+    let revision = |(charge, _): &(Charge, _)| charge.revision.number();
+    let posts = names
+        .into_iter()
+        .zip(charges.iter().map(revision))
+        .collect();
+    let (desk, notices) = Desk::new(machine, posts, groups, origin);
     let hired = charges.into_iter().zip(notices).enumerate();
     let supervisors = hired.map(|(member, ((charge, incidents), notices))| {
         Supervisor::start(charge, member, desk.clone(), incidents, notices)
@@ -273,7 +278,8 @@ impl Shift {
                 self.running = None;
                 charge.revision.cut();
             }
-            Action::Report(report) => self.report(&report),
+            // The desk has told of it.
+            Action::Report(_) => {}
         }
     }
 
@@ -466,51 +472,6 @@ impl Shift {
             "instance lost: {}",
             detail(&incident.failure)
         );
-    }
-
-    fn report(&self, report: &Report) {
-        let service = self.charge.service.name();
-        let revision = self.charge.revision.number();
-        match report {
-            Report::Ready { took } => {
-                tracing::info!(%service, revision, "ready after {took:.1?}");
-            }
-            Report::StartFailed { attempt, cause } => {
-                tracing::error!(%service, revision, attempt, "start failed: {cause}");
-            }
-            Report::Crashed {
-                counted, crashes, ..
-            } => {
-                tracing::debug!(%service, revision, counted, crashes, "crash");
-            }
-            Report::HealthFailed { cause } => {
-                tracing::error!(%service, revision, "not healthy, restarting: {cause}");
-            }
-            Report::ReadinessLost { cause } => {
-                tracing::warn!(%service, revision, "takes no requests for now: {cause}");
-            }
-            Report::ReadinessBack => tracing::info!(%service, revision, "takes requests again"),
-            Report::BackingOff {
-                delay,
-                attempt,
-                cause,
-            } => tracing::warn!(
-                %service, revision, attempt, "backing off for {delay:.1?}: {cause}"
-            ),
-            Report::Parked { cause, crashes } => tracing::error!(
-                %service, revision, crashes,
-                "parked: {cause}. It stays down until `skep restart` or a new start of the host"
-            ),
-            Report::Draining { cause, .. } => {
-                tracing::info!(%service, revision, "draining: {cause}");
-            }
-            Report::Cut => tracing::warn!(
-                %service, revision, "what was still under way at the stop deadline has been cut"
-            ),
-            Report::Stopped { cause } => {
-                tracing::info!(%service, revision, "stopped: {cause}");
-            }
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use skep_core::lifecycle::{Action, Event, Phase};
+use skep_core::lifecycle::{Action, Event, Phase, Report};
 use skep_core::name::ServiceName;
 use skep_core::supervision::{GroupReport, GroupSettings, Input, Output, Supervision};
 use tokio::sync::mpsc;
@@ -39,6 +39,8 @@ pub(super) struct Standing {
 /// The way to one supervisor.
 struct Post {
     name: ServiceName,
+    /// The number of what it runs.
+    revision: u32,
     notices: mpsc::UnboundedSender<Notice>,
     /// What it was told last.
     stands: Standing,
@@ -58,25 +60,29 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The desk of an application; nothing is started yet. Members are named by their place in
-    /// `names`. `origin` is what phases count their time from.
+    /// The desk of an application; nothing is started yet. Members are named by their place
+    /// in `services`, which has the revision of each. `origin` is what phases count their time from.
     pub(super) fn new(
         machine: Supervision,
-        names: Vec<ServiceName>,
+        services: Vec<(ServiceName, u32)>,
         groups: Vec<GroupSettings>,
         origin: Instant,
     ) -> (Arc<Desk>, Vec<mpsc::UnboundedReceiver<Notice>>) {
         let (timers, timers_out) = mpsc::unbounded_channel();
         let mut notices = Vec::new();
-        let posts = names.into_iter().enumerate().map(|(member, name)| {
-            let (notices_in, notices_out) = mpsc::unbounded_channel();
-            notices.push(notices_out);
-            Post {
-                name,
-                notices: notices_in,
-                stands: standing(&machine, member),
-            }
-        });
+        let posts = services
+            .into_iter()
+            .enumerate()
+            .map(|(member, (name, revision))| {
+                let (notices_in, notices_out) = mpsc::unbounded_channel();
+                notices.push(notices_out);
+                Post {
+                    name,
+                    revision,
+                    notices: notices_in,
+                    stands: standing(&machine, member),
+                }
+            });
         let posts = posts.collect();
         let desk = Arc::new(Desk {
             state: Mutex::new(State { machine, posts }),
@@ -138,6 +144,10 @@ impl Desk {
         for output in machine.step(self.origin.elapsed(), input) {
             match output {
                 Output::Member(member, action) => {
+                    // Here, so that the log has it in the order in which it was decided.
+                    if let Action::Report(report) = &action {
+                        tell_of(&posts[member], report);
+                    }
                     // It fails only if the supervisor is gone, and the host with it.
                     let _ = posts[member].notices.send(Notice::Do(action));
                     touched.push(member);
@@ -146,7 +156,7 @@ impl Desk {
                     let _ = self.timers.send((group, at, token));
                 }
                 Output::Report { group, report } => {
-                    log(&self.groups[group], &report, posts);
+                    tell_of_group(&self.groups[group], &report, posts);
                     touched.extend(&self.groups[group].members);
                 }
             }
@@ -172,7 +182,51 @@ fn standing(machine: &Supervision, member: usize) -> Standing {
     }
 }
 
-fn log(group: &GroupSettings, report: &GroupReport, posts: &[Post]) {
+fn tell_of(post: &Post, report: &Report) {
+    let (service, revision) = (&post.name, post.revision);
+    match report {
+        Report::Ready { took } => {
+            tracing::info!(%service, revision, "ready after {took:.1?}");
+        }
+        Report::StartFailed { attempt, cause } => {
+            tracing::error!(%service, revision, attempt, "start failed: {cause}");
+        }
+        Report::Crashed {
+            counted, crashes, ..
+        } => {
+            tracing::debug!(%service, revision, counted, crashes, "crash");
+        }
+        Report::HealthFailed { cause } => {
+            tracing::error!(%service, revision, "not healthy, restarting: {cause}");
+        }
+        Report::ReadinessLost { cause } => {
+            tracing::warn!(%service, revision, "takes no requests for now: {cause}");
+        }
+        Report::ReadinessBack => tracing::info!(%service, revision, "takes requests again"),
+        Report::BackingOff {
+            delay,
+            attempt,
+            cause,
+        } => tracing::warn!(
+            %service, revision, attempt, "backing off for {delay:.1?}: {cause}"
+        ),
+        Report::Parked { cause, crashes } => tracing::error!(
+            %service, revision, crashes,
+            "parked: {cause}. It stays down until `skep restart` or a new start of the host"
+        ),
+        Report::Draining { cause, .. } => {
+            tracing::info!(%service, revision, "draining: {cause}");
+        }
+        Report::Cut => tracing::warn!(
+            %service, revision, "what was still under way at the stop deadline has been cut"
+        ),
+        Report::Stopped { cause } => {
+            tracing::info!(%service, revision, "stopped: {cause}");
+        }
+    }
+}
+
+fn tell_of_group(group: &GroupSettings, report: &GroupReport, posts: &[Post]) {
     let group = &group.name;
     match report {
         GroupReport::Together { member, others } => {
