@@ -39,9 +39,9 @@ enum Step {
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
-        6 => prop_oneof!["a", "b", "X-Long-Name", "content-type"].prop_map(|s| s.to_string()),
+        6 => prop::sample::select(&["a", "b", "X-Long-Name", "content-type"]).prop_map(str::to_owned),
         3 => Just("Content-Length".to_owned()),
-        1 => prop_oneof!["host", "transfer-encoding", "skep-depth"].prop_map(|s| s.to_string()),
+        1 => prop::sample::select(&["host", "transfer-encoding", "skep-depth"]).prop_map(str::to_owned),
         1 => "[a-z :\u{0}-\u{20}é]{0,5}",
     ]
 }
@@ -49,8 +49,7 @@ fn name() -> impl Strategy<Value = String> {
 fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => "[ -~]{0,20}".prop_map(String::into_bytes),
-        3 => prop_oneof!["0", "007", "42", "+1", "", "99999999999999999999"]
-            .prop_map(|s| s.as_bytes().to_vec()),
+        3 => prop::sample::select(&["0", "007", "42", "+1", "", "99999999999999999999"]).prop_map(|s| s.as_bytes().to_vec()),
         1 => prop::collection::vec(any::<u8>(), 0..6),
     ]
 }
@@ -136,7 +135,8 @@ fn what_a_guest_may_not_see_is_taken_out() {
         map.append(name, HeaderValue::from_static("2"));
     }
     let fields = Fields::received(map);
-    let names: Vec<_> = fields.entries().into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<_> = fields.entries().into_iter().map(|(name, _)| name).collect();
+    names.sort();
     assert_eq!(names, ["accept", "accept", "x-a", "x-a"]);
     assert!(fields.has("Accept") && !fields.has("host") && !fields.has("no name"));
     assert_eq!(fields.get("X-A"), [b"1".to_vec(), b"2".to_vec()]);
