@@ -21,8 +21,8 @@ use crate::instance::memory::MemoryLimitReached;
 use crate::memory::Refusal;
 use crate::memory::buffers::{Buffers, COUNTED_PIECE};
 
-/// Bytes that wait for the connection; then the guest does.
-const BYTES: usize = 1 << 20;
+/// Bytes that wait for the connection; then the guest does. Each request under way may have them.
+const BYTES: usize = 256 << 10;
 
 /// Pieces that wait: a guest that writes single bytes shall not make a million of them.
 const PIECES: usize = 64;

@@ -45,7 +45,7 @@ async fn a_secret_is_not_seen_by_the_next_instance_in_its_slot() {
     };
     let host = Host::with(one("teller", FRESH))
         .and(one("listener", FRESH))
-        .and(one("same", "reuse = 1000, idle = \"2s\""))
+        .and(one("same", "reuse = 1000, idle = \"2s\", max = 1"))
         .tables(&["teller", "listener", "same"].map(route).join("\n"))
         .start()
         .await;
