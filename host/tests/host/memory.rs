@@ -102,7 +102,8 @@ async fn what_an_instance_piles_up_over_its_requests_is_found() {
         assert!([200, 502].contains(&reply.status.as_u16()), "{reply:?}");
         lost += u64::from(!reply.text().starts_with("500 ") && reply.status == 502);
         let row = host.row("hoarder");
-        assert!(bytes(&row, "buffer_bytes") < 4 * MIB, "{row}");
+        // Of two at most: one may still be coming to its end when the next is asked.
+        assert!(bytes(&row, "buffer_bytes") < 6 * MIB, "{row}");
     }
     // 60 requests that hold 200 KiB each can only have been served by several instances.
     let line = host.access("/fields/500/200").await;
@@ -317,26 +318,4 @@ async fn a_machine_without_memory_takes_no_new_requests() {
     }
     // What is not new goes on: the host lives, and says how it stands.
     host.phase("hello", "ready").await;
-}
-
-#[tokio::test]
-async fn a_directory_that_is_too_long_is_not_listed() {
-    let mut plan = Host::with(
-        service("files")
-            .everywhere()
-            .grants("directories = [{ host = \"data\", guest = \"/data\" }]"),
-    )
-    .file("data/few/one", "")
-    .file("data/many/", "");
-    for n in 0..17_000 {
-        plan = plan.file(&format!("data/many/{n}"), "");
-    }
-    let host = plan.start().await;
-    let reply = host.get("/list?path=/data/few").await.expect(200);
-    assert_eq!(reply.text(), "one\n");
-    let reply = host.get("/list?path=/data/many").await;
-    assert_eq!(reply.status, 403, "{reply:?}");
-    assert!(reply.text().contains("OutOfMemory"), "{}", reply.text());
-    let reply = host.get("/list?path=/data/few/one").await;
-    assert_eq!(reply.status, 403, "{reply:?}");
 }

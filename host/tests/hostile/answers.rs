@@ -46,8 +46,8 @@ members! {
     more_than_its_length_p3: hostile_p3("/over-length").is_cut("invalid-body");
     two_lengths: hostile("/two-lengths").answers("refused").traps("");
 
-    a_head_of_ten_thousand_fields: hostile("/head/10000/10").traps("size of fields");
-    a_head_of_megabytes: hostile("/head/1000/10000").traps("size of fields");
+    a_head_of_ten_thousand_fields: hostile("/head/10000/10").traps("limits.headers");
+    a_head_of_megabytes: hostile("/head/1000/10000").traps("limits.headers");
     a_head_of_many_fields_p3: hostile_p3("/head/10000").answers("refused after");
     a_head_of_as_many_fields_as_fit: hostile("/head/90/500").answers("").and(is_one_response);
     forbidden_fields: hostile("/forbidden").answers("accepted: []").and(has_no_forbidden_field);
@@ -56,7 +56,7 @@ members! {
         .answers("body")
         .and(has_no_forbidden_trailer);
     as_many_trailers_as_fit: hostile("/many-trailers/300").answers("body");
-    too_many_trailers: hostile("/many-trailers/100000").is_cut("trap").traps("size of fields");
+    too_many_trailers: hostile("/many-trailers/100000").is_cut("trap").traps("limits.headers");
     status_below_all: hostile("/status/0").answers("refused");
     status_above_all: hostile("/status/65535").answers("refused");
     status_that_is_no_answer: hostile("/status/103").fails(502, "error-code", "informational");

@@ -8,15 +8,17 @@ members! {
     handles: hostile("/handles/10000000").traps("");
     handles_p3: hostile_p3("/handles/10000000").traps("");
     pollables: hostile("/pollables/10000000").traps("");
-    streams: hostile("/streams/10000000").traps("");
-    streams_p3: hostile_p3("/streams/10000000").traps("handle");
-    futures_p3: hostile_p3("/futures/10000000").traps("handle");
-    waits_p3: hostile_p3("/waits/10000000").traps("handle");
+    streams: hostile("/streams/10000000")
+        .traps("")
+        .fails(502, "memory-limit", "limits.buffers");
+    streams_p3: hostile_p3("/streams/10000000").traps("handle").traps("free keys");
+    futures_p3: hostile_p3("/futures/10000000").traps("handle").traps("free keys");
+    waits_p3: hostile_p3("/waits/10000000").traps("handle").traps("free keys");
     // Tasks of the guest's own are its own memory.
     tasks_p3: hostile_p3("/tasks/10000000").traps("").computes_too_long();
     sockets: hostile("/sockets/1000").answers("0 sockets");
 
-    fields: hostile("/fields/1000000").traps("size of fields");
+    fields: hostile("/fields/1000000").traps("limits.headers");
     fields_p3: hostile_p3("/fields/1000000").answers("refused after");
     a_string_of_megabytes: hostile("/string/24000000").traps("");
     a_string_outside_of_memory: hostile("/string-outside").traps("");

@@ -19,6 +19,8 @@ pub(crate) struct Member {
     service: Service,
     plan: Plan,
     outcomes: Vec<Outcome>,
+    /// What the host may hold more than before when all is over.
+    left_behind: Excess,
     /// Requests at the same time.
     at_once: usize,
     /// It also answers `/well`, afterwards as before.
@@ -133,6 +135,7 @@ impl Member {
                 .restart("max = 1000, within = \"1s\""),
             plan: Plan::default(),
             outcomes: Vec::new(),
+            left_behind: LEFT_BEHIND,
             at_once: AT_ONCE,
             recovers,
             extra: None,
@@ -143,7 +146,7 @@ impl Member {
 
     /// What stands between the braces of `limits = { … }`, instead of the zoo's own.
     pub(crate) fn limits(mut self, inner: &str) -> Member {
-        self.service = self.service.replace("limits", &format!("{{ {inner} }}"));
+        self.service = self.service.set("limits", &format!("{{ {inner} }}"));
         self
     }
 
@@ -165,7 +168,7 @@ impl Member {
             .filter(|grant| !grant.is_empty())
             .collect();
         let grants = format!("{{ {} }}", both.join(", "));
-        self.service = self.service.replace("grants", &grants);
+        self.service = self.service.set("grants", &grants);
         self
     }
 
@@ -228,6 +231,12 @@ impl Member {
         self
     }
 
+    /// So many bytes may stay with the host, for a reason that the row gives.
+    pub(crate) fn leaving(mut self, bytes: u64) -> Member {
+        self.left_behind.resident = bytes;
+        self
+    }
+
     /// So many requests at the same time.
     pub(crate) fn at_once(mut self, requests: usize) -> Member {
         self.at_once = requests;
@@ -269,7 +278,7 @@ impl Member {
         if let Some(extra) = &self.extra {
             extra(&host, &replies);
         }
-        let after = before.is_reached_again(&host, LEFT_BEHIND).await;
+        let after = before.is_reached_again(&host, self.left_behind).await;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         println!(
             "zoo | {name} | {} | {:.0} | {:.0} | {:.0} |",

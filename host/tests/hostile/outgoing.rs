@@ -16,7 +16,7 @@ members! {
         .answers_with(503, "503")
         .fails(503, "queue-timeout", "")
         .is_late();
-    requests_by_the_thousand: to_silence("/ask-many?n=1000&").impatient().is_late().traps("");
+    requests_by_the_thousand: to_silence("/ask-many?n=1000&").impatient().is_late().traps("").answers("ConnectionLimitReached");
     requests_to_where_nothing_is_granted: hostile("/ask-denied/500")
         .answers("HttpRequestDenied")
         .and(is_mentioned_a_few_times);

@@ -32,7 +32,8 @@ members! {
         "(loop $for-ever (drop (call $new-set)) (br $for-ever)) (i32.const 0)",
         UNUSED,
     )
-    .traps("handle");
+    .traps("handle")
+    .traps("free keys");
 }
 
 /// The callback of a guest that never waits.
