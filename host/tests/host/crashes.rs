@@ -68,12 +68,18 @@ async fn a_crash_is_kept_with_all_that_is_known_of_it() {
 
 #[tokio::test]
 async fn a_crash_in_the_middle_of_a_body_is_kept_too() {
-    let host = probe("probe").await;
-    let reply = host.get("/trap-after-head").await;
+    let probe = service("probe")
+        .everywhere()
+        .restart(STURDY)
+        .limits("cpu = \"100ms\"");
+    let host = Host::with(probe).start().await;
+    let reply = host.get("/spin-after-head").await.expect(200);
     assert!(!reply.whole);
     let kept = crashes(&host, "probe", 1).await;
-    assert_eq!(kept[0]["requests"][0]["path"], "/trap-after-head");
+    assert_eq!(kept[0]["failure"], "cpu-limit");
+    assert_eq!(kept[0]["requests"][0]["path"], "/spin-after-head");
     assert!(kept[0]["memory_bytes"].as_u64() > Some(0));
+    assert!(kept[0]["cpu_us"].as_u64() >= Some(100_000), "{}", kept[0]);
 }
 
 #[tokio::test]
@@ -144,7 +150,7 @@ async fn the_command_shows_crashes_to_people_and_machines() {
             .arg(&manifest);
         Output::of(&mut command)
     };
-    assert_eq!(run(&[]).expect(0).stdout, "no crashes\n");
+    assert_eq!(run(&[]).expect(0).stdout.trim_end(), "no crashes");
     host.get("/trap").await.expect_problem(502);
     crashes(&host, "probe", 1).await;
     let shown = run(&["probe"]).expect(0).stdout;
@@ -157,7 +163,7 @@ async fn the_command_shows_crashes_to_people_and_machines() {
     ] {
         assert!(shown.contains(text), "no {text:?} in {shown}");
     }
-    assert_eq!(run(&["hello"]).expect(0).stdout, "no crashes\n");
+    assert_eq!(run(&["hello"]).expect(0).stdout.trim_end(), "no crashes");
     let json: Value = serde_json::from_str(&run(&["--json"]).expect(0).stdout).unwrap();
     assert_eq!(json[1]["service"], "probe");
     assert_eq!(json[1]["total"], 1);
