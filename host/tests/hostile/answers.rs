@@ -10,40 +10,40 @@ members! {
     response_given_up_and_then_nothing: hostile("/never-for-ever")
         .impatient()
         .fails(502, "no-response", "")
-        .is_late();
-    response_never_p3: hostile_p3("/never").impatient().is_late().traps("");
+        .misses_its_deadline();
+    response_never_p3: hostile_p3("/never").impatient().misses_its_deadline().traps("");
 
-    body_unfinished: hostile("/unfinished").is_cut("unfinished-body").fails(502, "unfinished-body", "");
-    body_never_finished: hostile("/half-then-hang").impatient().is_cut("deadline");
-    body_never_finished_p3: hostile_p3("/half-then-hang").impatient().is_cut("deadline");
-    body_without_end: hostile("/endless").is_cut("response-too-large").is_cut("cpu-limit");
-    body_without_end_p3: hostile_p3("/endless").is_cut("response-too-large").is_cut("cpu-limit");
+    body_unfinished: hostile("/unfinished").breaks_off("unfinished-body").fails(502, "unfinished-body", "");
+    body_never_finished: hostile("/half-then-hang").impatient().breaks_off("deadline");
+    body_never_finished_p3: hostile_p3("/half-then-hang").impatient().breaks_off("deadline");
+    body_without_end: hostile("/endless").breaks_off("response-too-large").breaks_off("cpu-limit");
+    body_without_end_p3: hostile_p3("/endless").breaks_off("response-too-large").breaks_off("cpu-limit");
     body_in_one_piece_p3: hostile_p3("/one-piece/8000000").answers("pppp");
-    body_ended_by_an_error_p3: hostile_p3("/body-error/4000000").is_cut("invalid-body");
+    body_ended_by_an_error_p3: hostile_p3("/body-error/4000000").breaks_off("invalid-body");
     trailers_that_never_come_p3: hostile_p3("/no-trailers-ever")
         .impatient()
-        .is_cut("deadline")
-        .is_cut("invalid-body");
+        .breaks_off("deadline")
+        .breaks_off("invalid-body");
 
     writes_without_flush: hostile("/no-flush")
-        .is_cut("cpu-limit")
-        .is_cut("response-too-large")
+        .breaks_off("cpu-limit")
+        .breaks_off("response-too-large")
         .computes_too_long();
-    empty_writes: hostile("/empty-writes").is_cut("cpu-limit").is_cut("trap").computes_too_long();
-    empty_writes_p3: hostile_p3("/empty-writes").is_cut("cpu-limit").computes_too_long();
-    zeroes_beyond_all_memory: hostile("/zeroes/18446744073709551615").is_cut("trap").traps("");
-    writes_beyond_the_permit: hostile("/over-permit").is_cut("trap").traps("");
+    empty_writes: hostile("/empty-writes").breaks_off("cpu-limit").breaks_off("trap").computes_too_long();
+    empty_writes_p3: hostile_p3("/empty-writes").breaks_off("cpu-limit").computes_too_long();
+    zeroes_beyond_all_memory: hostile("/zeroes/18446744073709551615").breaks_off("trap").traps("");
+    writes_beyond_the_permit: hostile("/over-permit").breaks_off("trap").traps("");
 
     less_than_its_length: hostile("/length/100/50")
-        .is_cut("invalid-body")
-        .is_cut("unfinished-body")
+        .breaks_off("invalid-body")
+        .breaks_off("unfinished-body")
         .fails(502, "unfinished-body", "");
     more_than_its_length: hostile("/length/50/100")
-        .is_cut("invalid-body")
-        .is_cut("unfinished-body")
+        .breaks_off("invalid-body")
+        .breaks_off("unfinished-body")
         .fails(502, "unfinished-body", "");
-    less_than_its_length_p3: hostile_p3("/length").is_cut("invalid-body");
-    more_than_its_length_p3: hostile_p3("/over-length").is_cut("invalid-body");
+    less_than_its_length_p3: hostile_p3("/length").breaks_off("invalid-body");
+    more_than_its_length_p3: hostile_p3("/over-length").breaks_off("invalid-body");
     two_lengths: hostile("/two-lengths").answers("refused").traps("");
 
     a_head_of_ten_thousand_fields: hostile("/head/10000/10").traps("limits.headers");
@@ -56,7 +56,7 @@ members! {
         .answers("body")
         .and(has_no_forbidden_trailer);
     as_many_trailers_as_fit: hostile("/many-trailers/300").answers("body");
-    too_many_trailers: hostile("/many-trailers/100000").is_cut("trap").traps("limits.headers");
+    too_many_trailers: hostile("/many-trailers/100000").breaks_off("trap").traps("limits.headers");
     status_below_all: hostile("/status/0").answers("refused");
     status_above_all: hostile("/status/65535").answers("refused");
     status_that_is_no_answer: hostile("/status/103").fails(502, "error-code", "informational");

@@ -11,6 +11,6 @@ members! {
     loop_in_a_constructor: bad_start("spin").computes_too_long();
     trap_in_a_constructor: bad_start("trap").traps("unreachable");
     panic_in_a_constructor: bad_start("panic").traps("unreachable");
-    sleep_in_a_constructor: bad_start("sleep").impatient().is_late();
+    sleep_in_a_constructor: bad_start("sleep").impatient().misses_its_deadline();
     memory_in_a_constructor: bad_start("grow").traps("");
 }

@@ -16,7 +16,7 @@ members! {
 
     loop_in_a_handler: hostile("/spin").computes_too_long();
     loop_in_a_handler_p3: hostile_p3("/spin").computes_too_long();
-    loop_after_the_head: hostile("/spin-after-head").is_cut("cpu-limit").computes_too_long();
+    loop_after_the_head: hostile("/spin-after-head").breaks_off("cpu-limit").computes_too_long();
     loop_of_bulk_memory: hostile("/fill").computes_too_long();
     loop_in_a_destructor: wat("loop-in-destructor").computes_too_long();
     loop_in_realloc: wat("loop-in-realloc").computes_too_long();
@@ -35,6 +35,6 @@ members! {
     table_without_end: wat("table-grow").traps("unreachable");
 
     // After its response a shared instance's tasks run on, and are still charged.
-    trap_after_the_head_p3: hostile_p3("/trap-later").is_cut("trap").traps("");
-    loop_after_the_head_p3: hostile_p3("/spin-later").is_cut("cpu-limit").computes_too_long();
+    trap_after_the_head_p3: hostile_p3("/trap-later").breaks_off("trap").traps("");
+    loop_after_the_head_p3: hostile_p3("/spin-later").breaks_off("cpu-limit").computes_too_long();
 }

@@ -199,7 +199,7 @@ impl Member {
     }
 
     /// Its caller may get a 504.
-    pub(crate) fn is_late(self) -> Member {
+    pub(crate) fn misses_its_deadline(self) -> Member {
         self.fails(504, "deadline", "")
     }
 
@@ -220,7 +220,7 @@ impl Member {
     }
 
     /// Its caller may see the answer break off.
-    pub(crate) fn is_cut(mut self, label: &'static str) -> Member {
+    pub(crate) fn breaks_off(mut self, label: &'static str) -> Member {
         self.outcomes.push(Outcome::Cut { label });
         self
     }

@@ -15,13 +15,13 @@ members! {
         .answers_with(504, "504")
         .answers_with(503, "503")
         .fails(503, "queue-timeout", "")
-        .is_late();
-    requests_by_the_thousand: to_silence("/ask-many?n=1000&").impatient().is_late().traps("").answers("ConnectionLimitReached");
+        .misses_its_deadline();
+    requests_by_the_thousand: to_silence("/ask-many?n=1000&").impatient().misses_its_deadline().traps("").answers("ConnectionLimitReached");
     requests_to_where_nothing_is_granted: hostile("/ask-denied/500")
         .answers("HttpRequestDenied")
         .and(is_mentioned_a_few_times);
-    an_upload_without_end: to_silence("/ask-upload?").impatient().is_late().computes_too_long();
-    timeouts_of_no_length_and_of_all: to_silence("/ask-impatient?").impatient().is_late();
+    an_upload_without_end: to_silence("/ask-upload?").impatient().misses_its_deadline().computes_too_long();
+    timeouts_of_no_length_and_of_all: to_silence("/ask-impatient?").impatient().misses_its_deadline();
     timeouts_to_nobody: asking("/ask-impatient?", free_address()).answers("most: ErrorCode::ConnectionRefused");
 }
 

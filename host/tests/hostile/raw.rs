@@ -22,7 +22,7 @@ members! {
         UNUSED,
     )
     .impatient()
-    .is_late()
+    .misses_its_deadline()
     .traps("");
     yields_for_ever_by_code: raw("(i32.const 1)", "(i32.const 1)").computes_too_long();
     loop_in_a_callback: raw("(i32.const 1)", "(loop $for-ever (br $for-ever)) (i32.const 0)")
