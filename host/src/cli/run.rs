@@ -69,7 +69,10 @@ pub(super) fn serve(
         .as_ref()
         .map(|threads| threads.value as usize);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().thread_name("skep-serve");
+    runtime
+        .enable_all()
+        .thread_name("skep-serve")
+        .max_blocking_threads(BLOCKING_THREADS);
     if let Some(threads) = threads {
         runtime.worker_threads(threads);
     }
@@ -165,6 +168,10 @@ async fn until_stopped(
     drop(control);
     exit
 }
+
+/// Threads for what blocks: guests' files, name look-ups, builds. What comes beyond waits for one;
+/// each may keep a MiB of its allocator's.
+const BLOCKING_THREADS: usize = 64;
 
 /// Each connection takes a file descriptor, and shells give a process few: take all that we may.
 fn raise_descriptor_limit() {

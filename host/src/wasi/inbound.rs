@@ -136,7 +136,7 @@ impl Reader {
     /// At most `len` bytes; none if none are there.
     pub(super) fn read(&self, len: usize) -> Result<Bytes, StreamError> {
         self.poll_read(len, &mut Context::from_waker(Waker::noop()))
-            .map_or_else(|| Ok(Bytes::new()), |read| read)
+            .unwrap_or_else(|| Ok(Bytes::new()))
     }
 
     /// The same, as what to wait for: `None` while nothing is there.

@@ -539,7 +539,7 @@ table! {
 #[derive(Debug, Clone)]
 pub(super) enum HealthFile {
     Path(String),
-    Full(HealthTable),
+    Full(Box<HealthTable>),
 }
 
 impl Read for HealthFile {
@@ -547,7 +547,7 @@ impl Read for HealthFile {
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         match value.get_ref() {
             DeValue::String(_) => String::read(value, reader).map(Self::Path),
-            DeValue::Table(_) => reader.table(value).map(Self::Full),
+            DeValue::Table(_) => reader.table(value).map(|table| Self::Full(Box::new(table))),
             _ => reader.wrong_type(value, Self::EXPECTS),
         }
     }
