@@ -151,11 +151,11 @@ async fn compare(host: &Host, proxy: &Proxy) {
             _ => refused.push(line.to_string()),
         }
     }
-    let all: usize = got.values().sum();
     let forwarded = eventually("the proxy's log", async || {
         let forwarded = proxy.forwarded();
-        let sum: usize = forwarded.values().map(|it| it.count).sum();
-        (sum >= all).then_some(forwarded)
+        let sent = |request: &str| forwarded.get(request).map_or(0, |it| it.count);
+        let all = got.iter().all(|(request, count)| sent(request) >= *count);
+        all.then_some(forwarded)
     });
     let forwarded = tokio::time::timeout(Duration::from_secs(10), forwarded).await;
     let forwarded = forwarded.unwrap_or_else(|_| proxy.forwarded());

@@ -13,13 +13,17 @@ const FRESH: &str = "reuse = 1, idle = \"200ms\"";
 async fn found(host: &Host, service: &str) -> u64 {
     let mut look = get(&format!("/look/{MIB}"));
     look.headers_mut().insert("host", service.parse().unwrap());
-    host.ask(look).await.expect(200).number()
+    let found = host.ask(look).await.expect(200).number();
+    // Its instance is gone, or kept, before the next is made.
+    host.at_rest(service).await;
+    found
 }
 
 async fn leave(host: &Host, service: &str) {
     let mut leave = get(&format!("/leave/{MIB}"));
     leave.headers_mut().insert("host", service.parse().unwrap());
     host.ask(leave).await.expect(200);
+    host.at_rest(service).await;
 }
 
 /// Slots that have ever been used, once none is in use.
