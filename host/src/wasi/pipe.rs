@@ -22,10 +22,10 @@ use crate::memory::Refusal;
 use crate::memory::buffers::{Buffers, COUNTED_PIECE};
 
 /// Bytes that wait for the connection; then the guest does. Each request under way may have them.
-const BYTES: usize = 256 << 10;
+const BYTES: usize = 128 << 10;
 
 /// Pieces that wait: a guest that writes single bytes shall not make a million of them.
-const PIECES: usize = 64;
+const PIECES: usize = 32;
 
 /// Which kind of message the body belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
