@@ -239,7 +239,9 @@ impl Shift {
         if http && !standing.phase.is_ready() {
             self.charge.service.close(self.closed(&standing));
         }
-        if !standing.phase.is_up() {
+        // That it starts may be told when the start has come to its end already.
+        let starting = matches!(standing.phase, Phase::Starting { .. });
+        if !standing.phase.is_up() && !starting {
             self.watches.clear();
             if self.is_up() {
                 // Idle instances go now, and those that are busy when they have answered.
