@@ -57,7 +57,7 @@ async fn check(scene: &Scene, what: &str, bytes: &[u8], verdict: Verdict) {
 /// Plays rows of fields and body; the request line and the host are those of every request.
 async fn play(rows: &[(&str, String, Verdict)]) {
     let scene =
-        Scene::of(plan("").http("limits = { header-timeout = \"2s\", body-timeout = \"1s\" }"))
+        Scene::of(plan("").http("limits = { header-timeout = \"4s\", body-timeout = \"3s\" }"))
             .await;
     for (fields, body, verdict) in rows {
         let sent =

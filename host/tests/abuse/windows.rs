@@ -92,8 +92,8 @@ async fn many_streams_with_shut_windows_hold_little() {
             most = most.max(scene.host.resident().saturating_sub(before));
         }
     }
-    // A hundred guests, each with its memory and what it has written.
-    assert!(most < 64 << 20, "grew by {} KiB", most >> 10);
+    // A hundred guests, each with a MiB of memory and what it has written; not what they would write.
+    assert!(most < 192 << 20, "grew by {} KiB", most >> 10);
     drop(all);
     scene.close().await;
 }
