@@ -39,7 +39,7 @@ async fn what_is_in_use_is_seen_and_given_back() {
         };
         let before = usage(&host, "rest before", at_rest).await;
         assert_eq!(before["host"]["pools"][0]["engine"], engine);
-        assert_eq!(before["host"]["tasks"]["supervisor"], 1);
+        assert!(of(&before, "/host/tasks/supervisor") > 0, "{before}");
         for there in ["resident_bytes", "mappings", "threads"] {
             assert!(of(&before, &format!("/host/{there}")) > 0, "{before}");
         }
