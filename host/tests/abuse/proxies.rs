@@ -177,6 +177,7 @@ async fn compare(host: &Host, proxy: &Proxy) {
         refused.len()
     );
     let hidden: Vec<_> = got.keys().filter(|it| it.ends_with("/hidden")).collect();
+    let all: usize = got.values().sum();
     println!(
         "{all} requests of {seen} kinds seen, {} refused, {} served that a payload may have meant to \
          hide and the proxy saw too",

@@ -20,7 +20,10 @@ members! {
         .leaving(96 << 20)
         .answers("quota");
     // Answered at once; the listings live on with the instance.
-    listings_that_nobody_reads_p3: granted(hostile_p3("/list/600")).answers("600 listings");
+    listings_that_nobody_reads_p3: granted(hostile_p3("/list/600"))
+        .answers("600 listings")
+        .breaks_off("trap")
+        .traps("free keys");
 }
 
 /// The data directory, which has a file.
