@@ -16,14 +16,8 @@ const HEAD: &str = "\
 /// All members, or those whose names contain `args[0]`.
 pub(crate) fn zoo(args: &[String]) -> Result {
     guests::build()?;
-    let tests = [
-        "test",
-        "--release",
-        "--package",
-        "skep",
-        "--test",
-        "hostile",
-    ];
+    // Of the whole workspace, so that features are those of the other tests.
+    let tests = ["test", "--release", "--workspace", "--test", "hostile"];
     run::run(
         "building the host and the zoo",
         cargo().args(tests).arg("--no-run"),
