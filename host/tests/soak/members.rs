@@ -170,7 +170,7 @@ pub(crate) const MEMBERS: &[Member] = &[
 /// All that the traffic meets, and the bystander. Lines of the log for each request would be
 /// millions.
 pub(crate) fn plan() -> Plan {
-    let limits = "limits = { header-timeout = \"2s\", idle-timeout = \"2s\", write-timeout = \"1s\", \
+    let limits = "limits = { header-timeout = \"2s\", idle-timeout = \"10s\", write-timeout = \"1s\", \
                   body-timeout = \"1s\" }";
     let bystander = service("bystander")
         .component("hello")
