@@ -75,7 +75,15 @@ impl Traffic {
             random: fastrand::Rng::with_seed(seed),
         };
         let mut clients = JoinSet::new();
-        clients.spawn(client(0).ask_the_bystander());
+        // On a thread of its own: the others keep those of the runtime busy.
+        let bystander = client(0).ask_the_bystander();
+        clients.spawn_blocking(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(bystander);
+        });
         clients.spawn(client(1).restart_services());
         for seed in 0..CALLERS as u64 {
             clients.spawn(client(100 + seed).call());
