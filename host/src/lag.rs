@@ -81,6 +81,11 @@ impl Lag {
         };
     }
 
+    /// The request is over: nobody waits for its client any more.
+    pub(crate) fn done(&self) {
+        self.state.lock().since = None;
+    }
+
     /// From now on any byte makes up for all: client and guest are talking to each other.
     pub(crate) fn ease(&self) {
         self.state.lock().easy = true;
@@ -243,6 +248,22 @@ mod tests {
         lag.wait();
         lag.let_go();
         assert!(lag.is_over());
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_an_answer_is_not_held_against_its_client() {
+        let lag = Lag::new(Pace {
+            most: Duration::from_millis(5),
+            rate: 0,
+        });
+        let task = sending(async {
+            watch_answer(&lag);
+            lag.wait();
+            lag.done();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            "still there"
+        });
+        assert_eq!(task.await, Some("still there"));
     }
 
     #[tokio::test]

@@ -248,6 +248,10 @@ impl<O> Drop for GatewayBody<O> {
             let slow = self.lag.as_ref().is_some_and(|lag| lag.is_over());
             logged.entry.ended(&self.body, slow);
         }
+        // hyper need not ask for more than was declared; what it has, the client may still take.
+        if let Some(lag) = &self.lag {
+            lag.done();
+        }
     }
 }
 

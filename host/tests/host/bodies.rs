@@ -400,3 +400,24 @@ async fn a_guest_may_not_set_what_belongs_to_the_connection() {
         .expect(200);
     assert!(!reply.text().contains("accepted"), "{}", reply.text());
 }
+
+#[tokio::test]
+async fn a_connection_is_kept_after_an_answer_that_was_streamed() {
+    let host = Host::with(service("probe").everywhere())
+        .http("limits = { write-timeout = \"100ms\" }")
+        .start()
+        .await;
+    for (protocol, mut connection) in Connection::both(&host).await {
+        for _ in 0..3 {
+            let reply = connection
+                .ask(at(
+                    "probe",
+                    protocol,
+                    get("/content-length-lie/300000/300000"),
+                ))
+                .await;
+            assert_eq!(reply.body.len(), 300_000, "{protocol}");
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+    }
+}
