@@ -32,8 +32,8 @@ pub use self::threads::Threads;
 const UNNOTICED: Duration = Duration::from_micros(100);
 
 /// What a service's calls may use of the first class beyond that, in per cent of a core: enough that
-/// a call that is long now and then begins at once, too little for others to notice.
-const COURTESY: u32 = 20;
+/// a call that is long now and then begins at once, too little for one in a hundred of the others to notice.
+const COURTESY: u32 = 2;
 
 /// How much of it at once.
 const COURTESY_BURST: Duration = Duration::from_millis(20);
