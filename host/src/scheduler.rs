@@ -54,6 +54,15 @@ struct Queue {
     over: bool,
 }
 
+/// What a thread of the second class gets.
+enum Taken {
+    Job(ShareId, Arc<dyn Runnable>),
+    /// Nothing to do for a while.
+    Nothing,
+    /// The end has come.
+    End,
+}
+
 impl Scheduler {
     /// An empty queue that nobody takes from yet.
     pub fn new() -> Arc<Scheduler> {
@@ -88,19 +97,24 @@ impl Scheduler {
         self.origin.elapsed()
     }
 
-    /// Waits for a slice; `None` at the end.
-    fn take(&self) -> Option<(ShareId, Arc<dyn Runnable>)> {
+    /// Waits for a slice; not much longer than `patience`, if it has an end.
+    fn take(&self, patience: Option<Duration>) -> Taken {
         let mut queue = self.queue.lock();
         while !queue.over {
-            match queue.fair.next(self.now()) {
-                Next::Run(id, work) => return Some((id, work)),
-                Next::Wait(wait) => {
+            match (queue.fair.next(self.now()), patience) {
+                (Next::Run(id, work), _) => return Taken::Job(id, work),
+                (Next::Wait(wait), _) => {
                     self.changed.wait_for(&mut queue, wait);
                 }
-                Next::Idle => self.changed.wait(&mut queue),
+                (Next::Idle, None) => self.changed.wait(&mut queue),
+                (Next::Idle, Some(patience)) => {
+                    if self.changed.wait_for(&mut queue, patience).timed_out() {
+                        return Taken::Nothing;
+                    }
+                }
             }
         }
-        None
+        Taken::End
     }
 
     /// Nothing runs any more, and what is queued is dropped.

@@ -138,7 +138,7 @@ impl Service {
     /// so itself.
     pub(crate) fn room(&self) -> Result<(), Refused> {
         match &**self.entrance.load() {
-            Door::Open(revision) if !revision.memory().has_room() => {
+            Door::Open(revision) if !revision.has_room() => {
                 self.counters.shed.fetch_add(1, Ordering::Relaxed);
                 Err(Refused::Shed(Shed::Memory))
             }

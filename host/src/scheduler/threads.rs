@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use skep_core::fair::ShareId;
 use tokio::runtime::Handle;
 
-use super::Scheduler;
+use super::job::Runnable;
+use super::{Scheduler, Taken};
 use crate::instance::meter::thread_cpu;
 
 /// The threads' nice value. A thread that serves has ten times the weight of one at 10: what
@@ -17,6 +19,9 @@ const NICE: i32 = 10;
 /// How long the system lets such a thread run before it looks for another, where it can be told
 /// (Linux 6.12 and later): shorter than the default of some 3 ms, which everybody else would wait.
 const SLICE: Duration = Duration::from_micros(200);
+
+/// So long without work, a thread is idle.
+const IDLE: Duration = Duration::from_millis(200);
 
 /// The threads; dropped, they end with the slices that they are at.
 pub struct Threads {
@@ -64,13 +69,34 @@ impl Drop for Threads {
 }
 
 fn work(scheduler: &Scheduler) {
-    while let Some((share, job)) = scheduler.take() {
-        let began = thread_cpu();
-        job.run();
-        let used = thread_cpu().saturating_sub(began);
-        let now = scheduler.now();
-        scheduler.queue.lock().fair.charge(share, used, now);
+    loop {
+        match scheduler.take(Some(IDLE)) {
+            Taken::Job(share, job) => run(scheduler, share, job),
+            Taken::End => return,
+            Taken::Nothing => {
+                give_back();
+                match scheduler.take(None) {
+                    Taken::Job(share, job) => run(scheduler, share, job),
+                    Taken::Nothing | Taken::End => return,
+                }
+            }
+        }
     }
+}
+
+fn run(scheduler: &Scheduler, share: ShareId, job: Arc<dyn Runnable>) {
+    let began = thread_cpu();
+    job.run();
+    let used = thread_cpu().saturating_sub(began);
+    let now = scheduler.now();
+    scheduler.queue.lock().fair.charge(share, used, now);
+}
+
+/// Returns to the system what this thread's guests have freed: the allocator does that on the way
+/// of later calls, which an idle thread does not make.
+fn give_back() {
+    // SAFETY: no memory is involved that anybody has; any thread may call it at any time.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// Lowers this thread's priority. Without effect where the system does not want to.

@@ -97,22 +97,35 @@ impl Revision {
         }
     }
 
+    /// Whether there is memory for a new request. Where it is short, instances that wait for one are
+    /// given up first: nobody is turned away for the sake of those.
+    pub(crate) fn has_room(&self) -> bool {
+        if self.memory.has_room() {
+            return true;
+        }
+        self.give_up_idle();
+        self.memory.has_room()
+    }
+
+    fn give_up_idle(&self) {
+        match &self.handler {
+            Handler::Once { pool, .. } => pool.empty(),
+            Handler::Shared(group) => group.empty(),
+            Handler::Worker(_) => {}
+        }
+    }
+
     /// Makes instances up to the warm minimum and drops those idle for too long, or all of them
     /// where memory is short. Called by the supervisor, a few times a second.
     ///
     /// # Errors
     /// What an instantiation failed with.
     pub(crate) async fn tend(&self) -> Result<(), Failure> {
-        let has_room = self.memory.has_room();
+        if !self.memory.has_room() {
+            self.give_up_idle();
+            return Ok(());
+        }
         match &self.handler {
-            Handler::Once { pool, .. } if !has_room => {
-                pool.empty();
-                Ok(())
-            }
-            Handler::Shared(group) if !has_room => {
-                group.empty();
-                Ok(())
-            }
             Handler::Once { code, pool } => {
                 pool.sweep(self.clock.now_ms());
                 for _ in 0..pool.missing() {
