@@ -125,14 +125,9 @@ impl Appraisal {
 
 /// Bytes behind all handles of the table.
 fn weigh(table: &mut ResourceTable) -> u64 {
-    let last = u32::try_from(table.max_capacity()).unwrap_or(u32::MAX);
-    let mut sum = 0_u64;
-    for place in 0..last {
-        if let Ok(entry) = table.get_any_mut(place) {
-            sum = sum.saturating_add(ENTRY + behind(entry));
-        }
-    }
-    sum
+    table.iter_mut().fold(0, |sum: u64, entry| {
+        sum.saturating_add(ENTRY + behind(&*entry))
+    })
 }
 
 /// Bytes behind one handle. What is not named here holds next to nothing of the guest's.

@@ -244,6 +244,7 @@ impl Group {
         let result = std::future::poll_fn(|cx| {
             while changed.as_mut().poll(cx).is_ready() {
                 changed.set(actor.changed.notified());
+                serving.nudge();
             }
             if actor.cut.load(Ordering::Relaxed) {
                 return Poll::Ready(Err(actor.ended_by(Failure::Deadline)));

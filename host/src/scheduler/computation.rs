@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use super::Share;
@@ -102,6 +102,14 @@ impl<T: Send + 'static> Computation<T> {
     /// Whether it is in the second class: polling it then runs nothing.
     pub(crate) fn runs_elsewhere(&self) -> bool {
         matches!(self.stage, Stage::Second(_))
+    }
+
+    /// What the future looks at has changed, and it has no waker there: it is polled again even if it
+    /// waits in the second class. In the first, its owner polls it.
+    pub(crate) fn nudge(&self) {
+        if let Stage::Second(job) = &self.stage {
+            job.wake_by_ref();
+        }
     }
 
     /// Its result, once. In the second class the task is also woken when a slice has ended: the

@@ -1,6 +1,7 @@
 //! Futures that behave like guests: they compute, tick and yield as the epoch callback does.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -138,6 +139,31 @@ async fn what_serves_many_comes_back_when_it_waits() {
     let (computed_on, after) = Computation::of_many(share, meter, serving).await.unwrap();
     assert_eq!(computed_on, "skep-compute");
     assert_eq!(after, here);
+}
+
+#[tokio::test]
+async fn a_nudge_reaches_what_waits_in_the_second_class() {
+    let setting = setting(1);
+    let (polls, over) = (
+        Arc::new(AtomicU32::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let waiting = {
+        let (polls, over) = (polls.clone(), over.clone());
+        std::future::poll_fn(move |_| {
+            polls.fetch_add(1, Ordering::SeqCst);
+            match over.load(Ordering::SeqCst) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+    };
+    let mut call = Computation::background(&setting.share, &setting.meter, waiting);
+    assert!(futures::poll!(&mut call).is_pending());
+    until("it waits", || polls.load(Ordering::SeqCst) == 1).await;
+    over.store(true, Ordering::SeqCst);
+    call.nudge();
+    assert!(call.await.is_ok());
 }
 
 #[tokio::test]

@@ -194,6 +194,31 @@ async fn a_shared_instance_comes_back_from_computing() {
 }
 
 #[tokio::test]
+async fn a_shared_instance_that_has_computed_ends_when_it_is_idle() {
+    let host = Host::with(
+        service("probe")
+            .component("probe-p3")
+            .everywhere()
+            .instances("reuse = 100, concurrent = 8, idle = \"200ms\"")
+            .limits("cpu = \"60s\", deadline = \"60s\""),
+    )
+    .start()
+    .await;
+    // More than a service may compute in the first class: it stays in the second when it waits.
+    for mut requests in [
+        send(&host, "/spin-for/40", 4).await,
+        send(&host, "/spin-for/40", 1).await,
+    ] {
+        while let Some(status) = requests.join_next().await {
+            assert_eq!(status.unwrap(), 200);
+        }
+    }
+    host.until("probe", "without instances", |row| row["instances"] == 0)
+        .await;
+    host.get("/").await.expect(200);
+}
+
+#[tokio::test]
 async fn a_worker_that_computes_leaves_requests_their_time() {
     let spinning =
         service("worker").grants("environment = { WORKER_END = \"spin\", WORKER_LINES = \"0\" }");

@@ -128,10 +128,10 @@ async fn an_instance_that_nobody_uses_is_dropped() {
     for component in ["probe", "probe-p3"] {
         let host = with(component, "reuse = 100, idle = \"300ms\"").await;
         counts(&host, 2).await;
-        let row = host
-            .until("probe", "none left", |row| row["instances"] == 0)
-            .await;
-        assert_eq!(row["memory_bytes"], 0, "{component}");
+        host.until("probe", "none left", |row| {
+            row["instances"] == 0 && row["memory_bytes"] == 0
+        })
+        .await;
         assert_eq!(counts(&host, 1).await, [1], "{component}");
     }
 }

@@ -36,7 +36,8 @@ async fn memory_of_one_instance() {
     host.get("/grow/2").await.expect(200);
     host.get("/grow-forever").await.expect_problem(502);
     well(&host).await;
-    assert_eq!(host.row("probe")["memory_bytes"], 0, "all is given back");
+    host.until("probe", "all given back", |row| row["memory_bytes"] == 0)
+        .await;
 }
 
 #[tokio::test]
