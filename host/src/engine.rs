@@ -217,15 +217,9 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// Also calls `each_tick` with the coarse clock's time, which must be quick: guests yield later
-    /// by as much as it takes.
-    ///
     /// # Errors
     /// If the operating system refuses a thread.
-    pub fn start<'a>(
-        engines: impl IntoIterator<Item = &'a Engine>,
-        mut each_tick: impl FnMut(u64) + Send + 'static,
-    ) -> std::io::Result<Ticker> {
+    pub fn start<'a>(engines: impl IntoIterator<Item = &'a Engine>) -> std::io::Result<Ticker> {
         let engines: Vec<_> = engines.into_iter().map(Engine::weak).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let clock = CoarseClock(Arc::default());
@@ -242,7 +236,6 @@ impl Ticker {
                         }
                         let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                         clock.0.store(passed, Ordering::Relaxed);
-                        each_tick(passed);
                     }
                 }
             })?;

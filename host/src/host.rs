@@ -26,7 +26,7 @@ use crate::lag::Pace;
 use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
 use crate::log::Sink;
 use crate::memory::HostMemory;
-use crate::memory::watch::{Seen, Watch};
+use crate::memory::watch::{Seen, Watch, Watching};
 use crate::scheduler::{self, Scheduler};
 use crate::service::{Hold, INCIDENTS_WAITING, Revision, Service};
 use crate::supervisor::{self, Charge, Desk, Supervisor};
@@ -103,13 +103,14 @@ pub fn try_build(
     Ok(())
 }
 
-/// The engines that the application needs, with what belongs to them.
+/// The engines that the application needs, with what belongs to them, and a watch on the memory that
+/// does not look yet.
 fn machinery(
     application: &Application,
     engine: impl Fn(Kind) -> Result<wasmtime::Engine, StartError>,
     cache: &CacheSettings,
     sink: &Sink,
-) -> Result<(Machinery, Ticker, Arc<Seen>), StartError> {
+) -> Result<(Machinery, Ticker, Watch), StartError> {
     let works = |kind| {
         let engine = engine(kind)?;
         let cache = Cache::open(&engine, cache.clone())?;
@@ -127,17 +128,14 @@ fn machinery(
         .map(works)
         .collect::<Result<BTreeMap<_, _>, StartError>>()?;
     let host = &application.manifest.host;
-    let (memory, mut watch) = Watch::new(
+    let (memory, watch) = Watch::new(
         host.memory.as_ref().map(|memory| memory.value.as_u64()),
         host.memory_reserve.map(ByteSize::as_u64),
     );
-    let seen = watch.seen();
     let engines = works.values().map(|works| &works.engine);
-    let ticker = Ticker::start(engines, move |now_ms| watch.tick(now_ms)).map_err(|source| {
-        StartError::System {
-            what: "a thread for the clock",
-            source,
-        }
+    let ticker = Ticker::start(engines).map_err(|source| StartError::System {
+        what: "a thread for the clock",
+        source,
     })?;
     let machinery = Machinery {
         works,
@@ -146,7 +144,7 @@ fn machinery(
         memory,
         scheduler: Scheduler::new(),
     };
-    Ok((machinery, ticker, seen))
+    Ok((machinery, ticker, watch))
 }
 
 /// An engine with pools for the application.
@@ -208,6 +206,7 @@ pub struct Host {
     /// Before the ticker, whose ticks end what they are at.
     _computing: scheduler::Threads,
     _ticker: Ticker,
+    _watching: Watching,
 }
 
 impl Host {
@@ -242,7 +241,12 @@ impl Host {
         };
 
         let engine = |kind| pooled(&application, kind);
-        let (machinery, ticker, seen) = machinery(&application, engine, &options.cache, &sink)?;
+        let (machinery, ticker, watch) = machinery(&application, engine, &options.cache, &sink)?;
+        let seen = watch.seen();
+        let watching = watch.start().map_err(|source| StartError::System {
+            what: "a thread that watches the memory",
+            source,
+        })?;
         let memory = machinery.memory.clone();
         let computing = compute_threads(&application, &machinery.scheduler)?;
         let engines = machinery
@@ -308,6 +312,7 @@ impl Host {
             seen,
             _computing: computing,
             _ticker: ticker,
+            _watching: watching,
         })
     }
 

@@ -221,6 +221,13 @@ impl Drop for ServiceMemory {
     }
 }
 
+/// Returns to the system what has been freed; of this thread's memory `all` that is free. The
+/// allocator does so on the way of later calls, which an idle thread, or an idle host, does not make.
+pub(crate) fn give_back(all: bool) {
+    // SAFETY: no memory is involved that anybody has; any thread may call it at any time.
+    unsafe { libmimalloc_sys::mi_collect(all) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,17 +1,21 @@
 //! Looks at the memory some times a second, and says when there is too little for new requests:
 //! before the kernel would have to kill somebody, which would be us.
 //!
-//! Called by the thread that keeps the clock (`engine::Ticker`), never by one that serves.
+//! On a thread of its own: what it reads and gives back takes its time, which neither those who
+//! serve have, nor the one that keeps the clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use skep_core::pressure::{Gauge, Reading, Thresholds};
 use skep_core::status::MemoryPressure;
 
-use super::HostMemory;
 use super::machine::Machine;
+use super::{HostMemory, give_back};
 
 /// Between two looks. Memory fills at some GiB per second at worst: the reserve must outlast this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -47,7 +51,18 @@ pub struct Watch {
     memory: Arc<HostMemory>,
     gauge: Gauge,
     seen: Arc<Seen>,
-    next_ms: u64,
+}
+
+/// The thread that looks; it ends when this is dropped.
+pub struct Watching {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Stop {
+    asked: Mutex<bool>,
+    changed: Condvar,
 }
 
 impl Watch {
@@ -66,7 +81,6 @@ impl Watch {
             memory: memory.clone(),
             gauge: Gauge::new(thresholds),
             seen: Arc::default(),
-            next_ms: 0,
         };
         (memory, watch)
     }
@@ -76,14 +90,29 @@ impl Watch {
         self.seen.clone()
     }
 
-    /// Called at each tick of the clock, with its time; looks when it is time for that.
-    pub fn tick(&mut self, now_ms: u64) {
-        if now_ms < self.next_ms {
-            return;
-        }
-        let pause = u64::try_from(LOOK_EVERY.as_millis()).unwrap_or(u64::MAX);
-        self.next_ms = now_ms.saturating_add(pause);
-        self.look();
+    /// Begins to look.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub fn start(mut self) -> std::io::Result<Watching> {
+        let stop = Arc::<Stop>::default();
+        let thread = std::thread::Builder::new()
+            .name("skep-memory".into())
+            .spawn({
+                let stop = stop.clone();
+                move || {
+                    let mut asked = stop.asked.lock();
+                    while !*asked {
+                        stop.changed.wait_for(&mut asked, LOOK_EVERY);
+                        self.look();
+                        give_back(false);
+                    }
+                }
+            })?;
+        Ok(Watching {
+            stop,
+            thread: Some(thread),
+        })
     }
 
     fn look(&mut self) {
@@ -126,6 +155,17 @@ impl Watch {
     }
 }
 
+impl Drop for Watching {
+    fn drop(&mut self) {
+        *self.stop.asked.lock() = true;
+        self.stop.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A look takes microseconds; a panic in it has been reported already.
+            let _ = thread.join();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +177,7 @@ mod tests {
         let (memory, mut watch) = Watch::new(None, Some(1 << 60));
         let service = ServiceMemory::new(u64::MAX, memory.clone());
         assert!(service.has_room(), "nobody has looked yet");
-        watch.tick(1);
+        watch.look();
         assert!(!service.has_room());
         assert_eq!(memory.pressure(), MemoryPressure::Machine);
         let seen = watch.seen();
@@ -147,17 +187,20 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_now_and_then_only() {
-        let (memory, mut watch) = Watch::new(Some(1000), Some(0));
+    fn the_thread_looks_until_it_is_dropped() {
+        let (memory, watch) = Watch::new(Some(1000), Some(0));
         let service = ServiceMemory::new(u64::MAX, memory.clone());
-        watch.tick(1);
         service.take(950).unwrap();
-        watch.tick(2);
-        assert_eq!(memory.pressure(), MemoryPressure::None);
-        watch.tick(102);
-        assert_eq!(memory.pressure(), MemoryPressure::Guests);
+        let watching = watch.start().unwrap();
+        while memory.pressure() != MemoryPressure::Guests {
+            std::thread::sleep(LOOK_EVERY / 10);
+        }
         service.give(950);
-        watch.tick(203);
+        while memory.pressure() != MemoryPressure::None {
+            std::thread::sleep(LOOK_EVERY / 10);
+        }
+        drop(watching);
+        service.take(950).unwrap();
         assert_eq!(memory.pressure(), MemoryPressure::None);
     }
 }

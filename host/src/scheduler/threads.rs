@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::job::Runnable;
 use super::{Scheduler, Taken};
 use crate::instance::meter::thread_cpu;
+use crate::memory::give_back;
 
 /// The threads' nice value. A thread that serves has ten times the weight of one at 10: what
 /// computes gets what serving leaves, and a tenth where that is nothing.
@@ -74,7 +75,7 @@ fn work(scheduler: &Scheduler) {
             Taken::Job(share, job) => run(scheduler, share, job),
             Taken::End => return,
             Taken::Nothing => {
-                give_back();
+                give_back(true);
                 match scheduler.take(None) {
                     Taken::Job(share, job) => run(scheduler, share, job),
                     Taken::Nothing | Taken::End => return,
@@ -90,13 +91,6 @@ fn run(scheduler: &Scheduler, share: ShareId, job: Arc<dyn Runnable>) {
     let used = thread_cpu().saturating_sub(began);
     let now = scheduler.now();
     scheduler.queue.lock().fair.charge(share, used, now);
-}
-
-/// Returns to the system what this thread's guests have freed: the allocator does that on the way
-/// of later calls, which an idle thread does not make.
-fn give_back() {
-    // SAFETY: no memory is involved that anybody has; any thread may call it at any time.
-    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// Lowers this thread's priority. Without effect where the system does not want to.
