@@ -27,6 +27,7 @@ pub mod probe;
 pub mod artifact;
 
 pub mod capability;
+mod copier;
 pub mod outgoing;
 mod wasi;
 

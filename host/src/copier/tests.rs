@@ -1,0 +1,707 @@
+//! The copier beside `Val`: what a guest passes by one, another gets, as the other tells.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tokio::sync::Mutex;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, Instance, Linker, Val};
+use wasmtime::{Engine, Result, Store, StoreContextMut};
+
+use super::shape::OnCall;
+use super::{Bound, Calling, Message, Shape};
+use crate::engine::{self, Allocation, Kind};
+
+/// A type that can cross.
+#[derive(Clone, Debug)]
+enum Ty {
+    /// A type that has a name of its own in WAT.
+    Simple(&'static str),
+    List(Box<Ty>),
+    Record(Vec<Ty>),
+    Tuple(Vec<Ty>),
+    Variant(Vec<Option<Ty>>),
+    Enum(usize),
+    Flags(usize),
+    Option(Box<Ty>),
+    Result(Option<Box<Ty>>, Option<Box<Ty>>),
+}
+
+const SIMPLE: [&str; 13] = [
+    "bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string",
+];
+
+impl Ty {
+    /// Its core types, with no bound on their number.
+    fn flat(&self) -> Vec<&'static str> {
+        let all = |types: &[Ty]| types.iter().flat_map(Ty::flat).collect();
+        let variant = |payloads: &[Option<&Ty>]| {
+            let mut joined: Vec<&str> = Vec::new();
+            for core in payloads.iter().flatten().map(|payload| payload.flat()) {
+                for (place, ty) in core.into_iter().enumerate() {
+                    match joined.get(place).copied() {
+                        None => joined.push(ty),
+                        Some(other) if other == ty => {}
+                        Some("i32" | "f32") if matches!(ty, "i32" | "f32") => joined[place] = "i32",
+                        Some(_) => joined[place] = "i64",
+                    }
+                }
+            }
+            joined.insert(0, "i32");
+            joined
+        };
+        match self {
+            Ty::Simple("s64" | "u64") => vec!["i64"],
+            Ty::Simple("f32") => vec!["f32"],
+            Ty::Simple("f64") => vec!["f64"],
+            Ty::Simple("string") | Ty::List(_) => vec!["i32"; 2],
+            Ty::Simple(_) | Ty::Enum(_) | Ty::Flags(_) => vec!["i32"],
+            Ty::Record(fields) | Ty::Tuple(fields) => all(fields),
+            Ty::Variant(cases) => variant(&cases.iter().map(Option::as_ref).collect::<Vec<_>>()),
+            Ty::Option(some) => variant(&[None, Some(some)]),
+            Ty::Result(ok, err) => variant(&[ok.as_deref(), err.as_deref()]),
+        }
+    }
+
+    /// How it is written where it is used; types that must have a name are defined before.
+    fn wat(&self, definitions: &mut Vec<String>) -> String {
+        let mut named = |definition: String| {
+            let name = format!("$t{}", definitions.len());
+            definitions.push(definition);
+            name
+        };
+        match self {
+            Ty::Simple(name) => (*name).to_owned(),
+            Ty::List(element) => format!("(list {})", element.wat(definitions)),
+            Ty::Tuple(types) => {
+                let types: Vec<_> = types.iter().map(|ty| ty.wat(definitions)).collect();
+                format!("(tuple {})", types.join(" "))
+            }
+            Ty::Option(some) => format!("(option {})", some.wat(definitions)),
+            Ty::Result(ok, err) => {
+                let ok = ok
+                    .as_ref()
+                    .map(|ok| ok.wat(definitions))
+                    .unwrap_or_default();
+                let err = err
+                    .as_ref()
+                    .map(|err| format!("(error {})", err.wat(definitions)));
+                format!("(result {ok} {})", err.unwrap_or_default())
+            }
+            Ty::Record(fields) => {
+                let fields: Vec<_> = fields.iter().map(|ty| ty.wat(definitions)).collect();
+                let fields = list(&fields, |n, ty| format!("(field \"f{n}\" {ty})"));
+                definitions.push(format!("(record {fields})"));
+                format!("$t{}", definitions.len() - 1)
+            }
+            Ty::Variant(cases) => {
+                let cases: Vec<_> = cases
+                    .iter()
+                    .map(|ty| {
+                        ty.as_ref()
+                            .map(|ty| ty.wat(definitions))
+                            .unwrap_or_default()
+                    })
+                    .collect();
+                let cases = list(&cases, |n, ty| format!("(case \"c{n}\" {ty})"));
+                definitions.push(format!("(variant {cases})"));
+                format!("$t{}", definitions.len() - 1)
+            }
+            Ty::Enum(count) => named(format!("(enum {})", names(*count))),
+            Ty::Flags(count) => named(format!("(flags {})", names(*count))),
+        }
+    }
+
+    /// Its values.
+    fn values(&self) -> BoxedStrategy<Val> {
+        let boxed = |ty: &Option<Box<Ty>>| -> BoxedStrategy<Option<Box<Val>>> {
+            match ty {
+                None => Just(None).boxed(),
+                Some(ty) => ty.values().prop_map(|value| Some(Box::new(value))).boxed(),
+            }
+        };
+        match self {
+            Ty::Simple("bool") => any::<bool>().prop_map(Val::Bool).boxed(),
+            Ty::Simple("s8") => any::<i8>().prop_map(Val::S8).boxed(),
+            Ty::Simple("u8") => any::<u8>().prop_map(Val::U8).boxed(),
+            Ty::Simple("s16") => any::<i16>().prop_map(Val::S16).boxed(),
+            Ty::Simple("u16") => any::<u16>().prop_map(Val::U16).boxed(),
+            Ty::Simple("s32") => any::<i32>().prop_map(Val::S32).boxed(),
+            Ty::Simple("u32") => any::<u32>().prop_map(Val::U32).boxed(),
+            Ty::Simple("s64") => any::<i64>().prop_map(Val::S64).boxed(),
+            Ty::Simple("u64") => any::<u64>().prop_map(Val::U64).boxed(),
+            Ty::Simple("f32") => any::<f32>().prop_map(Val::Float32).boxed(),
+            Ty::Simple("f64") => any::<f64>().prop_map(Val::Float64).boxed(),
+            Ty::Simple("char") => any::<char>().prop_map(Val::Char).boxed(),
+            Ty::Simple(_) => prop_oneof!["[a-z]{0,20}", "[a-zß-ÿ]{0,20}", any::<String>()]
+                .prop_map(Val::String)
+                .boxed(),
+            Ty::List(element) => prop::collection::vec(element.values(), 0..4)
+                .prop_map(Val::List)
+                .boxed(),
+            Ty::Tuple(types) => all_values(types).prop_map(Val::Tuple).boxed(),
+            Ty::Record(types) => all_values(types)
+                .prop_map(|values| {
+                    let named = |(n, value)| (format!("f{n}"), value);
+                    Val::Record(values.into_iter().enumerate().map(named).collect())
+                })
+                .boxed(),
+            Ty::Variant(cases) => {
+                let cases: Vec<_> = cases
+                    .iter()
+                    .enumerate()
+                    .map(|(n, ty)| {
+                        boxed(&ty.clone().map(Box::new))
+                            .prop_map(move |payload| Val::Variant(format!("c{n}"), payload))
+                    })
+                    .collect();
+                prop::strategy::Union::new(cases).boxed()
+            }
+            Ty::Enum(count) => (0..*count).prop_map(|n| Val::Enum(format!("n{n}"))).boxed(),
+            Ty::Flags(count) => prop::collection::vec(any::<bool>(), *count)
+                .prop_map(|set| {
+                    let set = set.into_iter().enumerate().filter(|(_, set)| *set);
+                    Val::Flags(set.map(|(n, _)| format!("n{n}")).collect())
+                })
+                .boxed(),
+            Ty::Option(some) => prop_oneof![
+                Just(Val::Option(None)),
+                some.values()
+                    .prop_map(|value| Val::Option(Some(Box::new(value)))),
+            ]
+            .boxed(),
+            Ty::Result(ok, err) => prop_oneof![
+                boxed(ok).prop_map(|ok| Val::Result(Ok(ok))),
+                boxed(err).prop_map(|err| Val::Result(Err(err))),
+            ]
+            .boxed(),
+        }
+    }
+}
+
+fn all_values(types: &[Ty]) -> BoxedStrategy<Vec<Val>> {
+    types.iter().map(Ty::values).collect::<Vec<_>>().boxed()
+}
+
+fn list(of: &[String], one: impl Fn(usize, &String) -> String) -> String {
+    let all: Vec<_> = of.iter().enumerate().map(|(n, it)| one(n, it)).collect();
+    all.join(" ")
+}
+
+fn names(count: usize) -> String {
+    (0..count).map(|n| format!("\"n{n}\" ")).collect()
+}
+
+fn types() -> impl Strategy<Value = Ty> {
+    let leaf = prop_oneof![
+        8 => prop::sample::select(&SIMPLE[..]).prop_map(Ty::Simple),
+        1 => prop_oneof![1..5_usize, Just(300)].prop_map(Ty::Enum),
+        1 => (1..=32_usize).prop_map(Ty::Flags),
+    ];
+    leaf.prop_recursive(4, 24, 6, |inner| {
+        let maybe = prop::option::of(inner.clone());
+        let maybe_boxed = || prop::option::of(inner.clone().prop_map(Box::new));
+        let several = || prop::collection::vec(inner.clone(), 1..6);
+        prop_oneof![
+            inner.clone().prop_map(|ty| Ty::List(Box::new(ty))),
+            inner.clone().prop_map(|ty| Ty::Option(Box::new(ty))),
+            several().prop_map(Ty::Record),
+            several().prop_map(Ty::Tuple),
+            prop::collection::vec(maybe, 1..5).prop_map(Ty::Variant),
+            (maybe_boxed(), maybe_boxed()).prop_map(|(ok, err)| Ty::Result(ok, err)),
+        ]
+    })
+}
+
+const ENCODINGS: [&str; 3] = ["utf8", "utf16", "latin1+utf16"];
+
+/// What a guest is made of that passes on what it gets: `in` calls the import `out` with its own
+/// parameters, `get` returns what the import `source` returns.
+struct Relay<'a> {
+    parameters: &'a [Ty],
+    encoding: &'a str,
+    /// Core code of `in`, in place of passing on its parameters.
+    instead: Option<&'a str>,
+    /// Core code of `get`, in place of passing on its result.
+    instead_get: Option<&'a str>,
+}
+
+impl Relay<'_> {
+    fn wat(&self) -> String {
+        let mut definitions = Vec::new();
+        let parameters: Vec<_> = self
+            .parameters
+            .iter()
+            .map(|ty| ty.wat(&mut definitions))
+            .collect();
+        let result = parameters[0].clone();
+        let parameters = list(&parameters, |n, ty| format!("(param \"p{n}\" {ty})"));
+        let mut named = String::new();
+        for (n, definition) in definitions.iter().enumerate() {
+            let _ = writeln!(
+                named,
+                "(type $d{n} {definition}) (import \"t{n}\" (type $t{n} (eq $d{n})))"
+            );
+        }
+        let core: Vec<_> = self.parameters.iter().flat_map(Ty::flat).collect();
+        let core = if core.len() > 16 { vec!["i32"] } else { core };
+        let gets: String = (0..core.len()).map(|n| format!("local.get {n} ")).collect();
+        let body = self.instead.map_or(gets, ToOwned::to_owned);
+        let core = core.join(" ");
+        let (source, get) = match &self.parameters[0].flat()[..] {
+            [ty] => (
+                format!("(result {ty})"),
+                format!(
+                    "(result {ty}) {}",
+                    self.instead_get.unwrap_or("call $source")
+                ),
+            ),
+            _ if self.instead_get.is_some() => (
+                "(param i32)".to_owned(),
+                format!("(result i32) {}", self.instead_get.unwrap_or_default()),
+            ),
+            _ => (
+                "(param i32)".to_owned(),
+                "(result i32) (local $at i32)
+                 i32.const 0 i32.const 0 i32.const 8 i32.const 65536 call $realloc
+                 local.tee $at call $source local.get $at"
+                    .to_owned(),
+            ),
+        };
+        let options = format!(
+            "(memory $libc \"memory\") (realloc (func $libc \"realloc\")) string-encoding={}",
+            self.encoding
+        );
+        format!(
+            r#"(component
+                {named}
+                (import "out" (func $out {parameters}))
+                (import "source" (func $source (result {result})))
+                (core module $libc
+                    (memory (export "memory") 64)
+                    (global $next (mut i32) (i32.const 16))
+                    (func (export "realloc") (param $old i32) (param $had i32) (param $align i32) (param $size i32) (result i32)
+                        (local $at i32)
+                        (local.set $at (i32.and
+                            (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
+                            (i32.sub (i32.const 0) (local.get $align))))
+                        (global.set $next (i32.add (local.get $at) (local.get $size)))
+                        (memory.fill (local.get $at) (i32.const 0xAA) (local.get $size))
+                        (memory.copy (local.get $at) (local.get $old)
+                            (select (local.get $had) (local.get $size)
+                                (i32.lt_u (local.get $had) (local.get $size))))
+                        (local.get $at)))
+                (core instance $libc (instantiate $libc))
+                (core func $out (canon lower (func $out) {options}))
+                (core func $source (canon lower (func $source) {options}))
+                (core module $main
+                    (import "libc" "memory" (memory 64))
+                    (import "libc" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
+                    (import "" "out" (func $out (param {core})))
+                    (import "" "source" (func $source {source}))
+                    (func (export "in") (param {core}) {body} call $out)
+                    (func (export "get") {get}))
+                (core instance $main (instantiate $main
+                    (with "libc" (instance $libc))
+                    (with "" (instance (export "out" (func $out)) (export "source" (func $source))))))
+                (func (export "in") {parameters} (canon lift (core func $main "in") {options}))
+                (func (export "get") (result {result}) (canon lift (core func $main "get") {options})))"#
+        )
+    }
+}
+
+#[derive(Default)]
+struct Data {
+    /// What was passed to the host.
+    seen: Vec<Val>,
+    /// What the host returns.
+    answer: Option<Val>,
+}
+
+fn engine() -> Engine {
+    Engine::new(&engine::config(Kind::Serial, Allocation::OnDemand)).unwrap()
+}
+
+fn component(engine: &Engine, wat: &str) -> Component {
+    let binary = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}: {wat}"));
+    Component::new(engine, binary).unwrap_or_else(|error| panic!("{error:?}: {wat}"))
+}
+
+fn store(engine: &Engine) -> Store<Data> {
+    let mut store = Store::new(engine, Data::default());
+    store.set_epoch_deadline(u64::MAX / 2);
+    store
+}
+
+/// The last guest: what it passes on goes to the host, as `Val`s.
+struct Last {
+    store: Store<Data>,
+    instance: Instance,
+    given: Box<dyn Bound<Data>>,
+    get: Box<dyn Bound<Data>>,
+}
+
+fn function(component: &Component, name: &str) -> ComponentFunc {
+    let ty = component.component_type();
+    match ty.get_export(component.engine(), name).unwrap().ty {
+        ComponentItem::ComponentFunc(function) => function,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Last {
+    async fn new(engine: &Engine, wat: &str) -> Result<(Last, [Shape; 2])> {
+        let component = component(engine, wat);
+        let mut linker = Linker::<Data>::new(engine);
+        linker.root().func_new("out", |mut store, _, values, _| {
+            store.data_mut().seen = values.to_vec();
+            Ok(())
+        })?;
+        linker.root().func_new("source", |store, _, _, results| {
+            results[0] = store.data().answer.clone().unwrap();
+            Ok(())
+        })?;
+        let mut store = store(engine);
+        let instance = linker.instantiate_async(&mut store, &component).await?;
+        let shapes = ["in", "get"].map(|name| Shape::of(&function(&component, name)).unwrap());
+        let mut bind = |name, shape: Shape| {
+            let export = instance.get_func(&mut store, name).unwrap();
+            shape.bind(&mut store, &export)
+        };
+        let (given, get) = (bind("in", shapes[0])?, bind("get", shapes[1])?);
+        let last = Last {
+            store,
+            instance,
+            given,
+            get,
+        };
+        Ok((last, shapes))
+    }
+}
+
+/// Two guests, the first of which calls the second by messages.
+struct Pair {
+    first: Store<Data>,
+    instance: Instance,
+    last: Arc<Mutex<Last>>,
+}
+
+impl Pair {
+    async fn new(first: &Relay<'_>, last: &Relay<'_>) -> Result<Pair> {
+        let engine = engine();
+        let (last, [out, source]) = Last::new(&engine, &last.wat()).await?;
+        let last = Arc::new(Mutex::new(last));
+        let component = component(&engine, &first.wat());
+        assert_eq!(Shape::of(&function(&component, "in")), Some(out));
+        let mut linker = Linker::<Data>::new(&engine);
+        let callee = last.clone();
+        let on_out = on_call(move |parameters| {
+            let callee = callee.clone();
+            Box::pin(async move {
+                let Last { store, given, .. } = &mut *callee.lock().await;
+                given.call(store, parameters).await
+            })
+        });
+        out.define(&mut linker.root(), "out", on_out)?;
+        let callee = last.clone();
+        let on_source = on_call(move |parameters| {
+            let callee = callee.clone();
+            Box::pin(async move {
+                let Last { store, get, .. } = &mut *callee.lock().await;
+                get.call(store, parameters).await
+            })
+        });
+        source.define(&mut linker.root(), "source", on_source)?;
+        let mut first = store(&engine);
+        let instance = linker.instantiate_async(&mut first, &component).await?;
+        Ok(Pair {
+            first,
+            instance,
+            last,
+        })
+    }
+
+    async fn call(&mut self, name: &str, parameters: &[Val], results: &mut [Val]) -> Result<()> {
+        let function = self.instance.get_func(&mut self.first, name).unwrap();
+        function
+            .call_async(&mut self.first, parameters, results)
+            .await
+    }
+}
+
+fn on_call(call: impl Fn(Message) -> Calling<'static> + Send + Sync + 'static) -> OnCall<Data> {
+    Arc::new(move |_: StoreContextMut<'_, Data>, parameters| call(parameters))
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// `Val`'s own equality finds no NaN equal to another.
+fn same(left: &[Val], right: &[Val]) -> bool {
+    format!("{left:?}") == format!("{right:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_one_guest_passes_or_returns_the_other_gets(
+        (types, values, others) in prop::collection::vec(types(), 1..5).prop_flat_map(|types| {
+            let (values, others) = (all_values(&types), all_values(&types));
+            (Just(types), values, others)
+        }),
+        encodings in prop::array::uniform2(prop::sample::select(&ENCODINGS[..])),
+    ) {
+        let relay = |encoding| Relay { encoding, ..relay(&types) };
+        run(async {
+            let mut pair = Pair::new(&relay(encodings[0]), &relay(encodings[1])).await.unwrap();
+            for values in [&values, &others] {
+                pair.call("in", values, &mut []).await.unwrap();
+                let seen = std::mem::take(&mut pair.last.lock().await.store.data_mut().seen);
+                assert!(same(&seen, values), "passed {values:?}, seen {seen:?}");
+                pair.last.lock().await.store.data_mut().answer = Some(values[0].clone());
+                let mut results = [Val::Bool(false)];
+                pair.call("get", &[], &mut results).await.unwrap();
+                assert!(same(&results, &values[..1]), "returned {:?}, got {results:?}", values[0]);
+            }
+        });
+    }
+}
+
+fn simple(name: &'static str) -> Ty {
+    Ty::Simple(name)
+}
+
+fn list_of(element: Ty) -> Ty {
+    Ty::List(Box::new(element))
+}
+
+fn relay(parameters: &[Ty]) -> Relay<'_> {
+    Relay {
+        parameters,
+        encoding: "utf8",
+        instead: None,
+        instead_get: None,
+    }
+}
+
+#[test]
+fn what_breaks_the_rules_ends_the_guest_that_passes_it_and_not_the_other() {
+    let strings = "i32.const 64 i32.const 0x7fffffff i32.store i32.const 68 i32.const 4 i32.store";
+    let rows: Vec<(Vec<Ty>, String, &str)> = vec![
+        (
+            vec![simple("string")],
+            "i32.const 0x7fffffff i32.const 1".into(),
+            "out of bounds",
+        ),
+        (
+            vec![simple("string")],
+            "i32.const 0 i32.const 4194305".into(),
+            "out of bounds",
+        ),
+        (
+            vec![simple("string")],
+            "i32.const 0 i32.const -1".into(),
+            "fuel",
+        ),
+        (
+            vec![simple("string")],
+            "i32.const 64 i32.const 0xff i32.store8 i32.const 64 i32.const 1".into(),
+            "utf-8",
+        ),
+        (vec![simple("char")], "i32.const 0xd800".into(), "scalar"),
+        (vec![simple("char")], "i32.const 0x110000".into(), "scalar"),
+        (
+            vec![list_of(simple("u32"))],
+            "i32.const 2 i32.const 1".into(),
+            "aligned",
+        ),
+        (
+            vec![list_of(simple("u32"))],
+            "i32.const 2 i32.const 0".into(),
+            "aligned",
+        ),
+        (
+            vec![list_of(simple("u64"))],
+            "i32.const 0 i32.const 0x20000001".into(),
+            "fuel",
+        ),
+        (
+            vec![list_of(simple("u64"))],
+            "i32.const 0 i32.const 0x80001".into(),
+            "out of bounds",
+        ),
+        (
+            vec![list_of(simple("string"))],
+            format!("{strings} i32.const 64 i32.const 1"),
+            "out of bounds",
+        ),
+        (
+            vec![list_of(Ty::Tuple(vec![simple("bool")]))],
+            "i32.const 0 i32.const -1".into(),
+            "fuel",
+        ),
+        (vec![Ty::Enum(3)], "i32.const 3".into(), "no case 3"),
+        (
+            vec![Ty::Option(Box::new(simple("u8")))],
+            "i32.const 2 i32.const 0".into(),
+            "no case 2",
+        ),
+        (vec![simple("u32"); 17], "i32.const 2".into(), "aligned"),
+        (
+            vec![simple("u32"); 17],
+            "i32.const 4194300".into(),
+            "out of bounds",
+        ),
+    ];
+    for (types, body, word) in rows {
+        let first = Relay {
+            instead: Some(&body),
+            ..relay(&types)
+        };
+        run(async {
+            let mut pair = Pair::new(&first, &relay(&types)).await.unwrap();
+            let harmless: Vec<_> = types.iter().map(harmless).collect();
+            let error = pair.call("in", &harmless, &mut []).await.unwrap_err();
+            let error = format!("{error:#}").to_lowercase();
+            assert!(error.contains(word), "{types:?}: {body}: {error}");
+            let last = &mut *pair.last.lock().await;
+            assert!(last.store.data().seen.is_empty(), "{body}");
+            last.store.data_mut().answer = Some(harmless[0].clone());
+            last.get
+                .call(&mut last.store, Message::default())
+                .await
+                .unwrap();
+        });
+    }
+}
+
+#[test]
+fn what_breaks_the_rules_is_not_returned() {
+    let rows = [
+        (simple("string"), "i32.const 0x7ffffffc", "out of bounds"),
+        (simple("string"), "i32.const 2", "aligned"),
+        (
+            simple("string"),
+            "i32.const 64 i32.const -1 i32.store i32.const 68 i32.const 1 i32.store i32.const 64",
+            "out of bounds",
+        ),
+        (Ty::Enum(2), "i32.const 2", "no case 2"),
+    ];
+    for (ty, body, word) in rows {
+        let types = [ty];
+        let last = Relay {
+            instead_get: Some(body),
+            ..relay(&types)
+        };
+        run(async {
+            let mut pair = Pair::new(&relay(&types), &last).await.unwrap();
+            let mut results = [Val::Bool(false)];
+            let error = pair.call("get", &[], &mut results).await.unwrap_err();
+            let error = format!("{error:#}").to_lowercase();
+            assert!(error.contains(word), "{body}: {error}");
+        });
+    }
+}
+
+/// Some value of the type.
+fn harmless(ty: &Ty) -> Val {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    ty.values().new_tree(&mut runner).unwrap().current()
+}
+
+#[test]
+fn bits_that_mean_nothing_do_not_cross() {
+    let types = [Ty::Flags(3), simple("bool")];
+    let first = Relay {
+        instead: Some("i32.const 0xfd i32.const 0x100"),
+        ..relay(&types)
+    };
+    run(async {
+        let mut pair = Pair::new(&first, &relay(&types)).await.unwrap();
+        let harmless: Vec<_> = types.iter().map(harmless).collect();
+        pair.call("in", &harmless, &mut []).await.unwrap();
+        let seen = std::mem::take(&mut pair.last.lock().await.store.data_mut().seen);
+        let flags = Val::Flags(vec!["n0".to_owned(), "n2".to_owned()]);
+        assert!(same(&seen, &[flags, Val::Bool(true)]), "{seen:?}");
+    });
+}
+
+/// Bytes of a guest's memory that belong to no value stay with it.
+#[test]
+fn padding_and_unused_payloads_do_not_cross() {
+    let padded = Ty::Record(vec![simple("u8"), simple("u32")]);
+    let unused = Ty::Variant(vec![None, Some(simple("u64"))]);
+    let types = [list_of(padded), list_of(unused)];
+    // Memory is full of 0xAA where the lists are.
+    let first = Relay {
+        instead: Some(
+            "i32.const 64 i32.const 0xAA i32.const 64 memory.fill
+             i32.const 96 i32.const 0 i32.store8
+             i32.const 64 i32.const 2 i32.const 96 i32.const 1",
+        ),
+        ..relay(&types)
+    };
+    run(async {
+        let engine = engine();
+        let (last, [out, source]) = Last::new(&engine, &relay(&types).wat()).await.unwrap();
+        drop(last);
+        let component = component(&engine, &first.wat());
+        let crossed = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut linker = Linker::<Data>::new(&engine);
+        let keep = crossed.clone();
+        let on_out = on_call(move |parameters| {
+            *keep.lock().unwrap() = parameters.bytes;
+            Box::pin(async { Ok(Message::default()) })
+        });
+        out.define(&mut linker.root(), "out", on_out).unwrap();
+        let on_source = on_call(|_| Box::pin(async { Ok(Message::default()) }));
+        source
+            .define(&mut linker.root(), "source", on_source)
+            .unwrap();
+        let mut store = store(&engine);
+        let instance = linker
+            .instantiate_async(&mut store, &component)
+            .await
+            .unwrap();
+        let function = instance.get_func(&mut store, "in").unwrap();
+        let harmless: Vec<_> = types.iter().map(harmless).collect();
+        function
+            .call_async(&mut store, &harmless, &mut [])
+            .await
+            .unwrap();
+        let padded = [0xAA, 0, 0, 0, 0xAA, 0xAA, 0xAA, 0xAA];
+        let mut expected = vec![0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+        expected.extend(padded.repeat(2));
+        expected.extend([0; 16]);
+        assert_eq!(*crossed.lock().unwrap(), expected);
+    });
+}
+
+#[test]
+fn what_holds_handles_has_no_shape() {
+    let engine = engine();
+    let wat = r#"(component
+        (import "r" (type $r (sub resource)))
+        (import "t" (instance $t
+            (export "of-own" (func (param "p" (own $r))))
+            (export "of-many" (func (param "p" (list (option (borrow $r))))))
+            (export "of-none" (func (param "p" (list (option u8))))))))"#;
+    let component = component(&engine, wat);
+    let ty = component.component_type();
+    let ComponentItem::ComponentInstance(t) = ty.get_import(&engine, "t").unwrap().ty else {
+        panic!("an instance");
+    };
+    let shape = |name: &str| match t.get_export(&engine, name).unwrap().ty {
+        ComponentItem::ComponentFunc(function) => Shape::of(&function),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shape("of-own"), None);
+    assert_eq!(shape("of-many"), None);
+    assert!(shape("of-none").is_some());
+}
