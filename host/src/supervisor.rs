@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::{BoxFuture, OptionFuture};
 use skep_core::health::Health;
 use skep_core::lifecycle::{Action, Cause, CauseKind, Event, Kind, Phase, Settings};
 use skep_core::supervision::{GroupSettings, MemberSettings, Supervision};
@@ -24,6 +25,7 @@ use self::checks::{Purpose, Watch};
 pub use self::desk::Desk;
 use self::desk::{Notice, Standing};
 use crate::crash::{Ring, Told};
+use crate::instance::Failure;
 use crate::service::{Closed, Handler, Incident, Lost, Revision, Service};
 use crate::task;
 
@@ -198,7 +200,12 @@ impl Shift {
     ) {
         let mut tend = tokio::time::interval(TEND_EVERY);
         tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Instances are made beside all else: a guest may take its time to start.
+        let mut tending: Option<BoxFuture<'static, Result<(), Failure>>> = None;
         loop {
+            if !self.is_up() {
+                tending = None;
+            }
             let timer = self.timer.map(|(at, _)| self.desk.origin() + at);
             tokio::select! {
                 // What has been decided comes first: nothing else is asked about what is past.
@@ -215,8 +222,17 @@ impl Shift {
                         self.happened(Event::TimerFired { token });
                     }
                 }
+                tended = OptionFuture::from(tending.as_mut()), if tending.is_some() => {
+                    tending = None;
+                    if let Some(Err(failure)) = tended {
+                        self.could_not_warm(failure);
+                    }
+                }
                 _ = tend.tick() => {
-                    self.tend().await;
+                    if !self.look_at_drain() && self.is_up() && tending.is_none() {
+                        let revision = self.charge.revision.clone();
+                        tending = Some(Box::pin(async move { revision.tend().await }));
+                    }
                     self.watch_health();
                 }
             }
@@ -415,19 +431,9 @@ impl Shift {
         });
     }
 
-    /// House-keeping, and whether a drain has come to its end.
-    async fn tend(&mut self) {
-        if self.look_at_drain() {
-            return;
-        }
-        let revision = &self.charge.revision;
-        if self.is_up()
-            && let Err(failure) = revision.tend().await
-        {
-            let failure = Arc::new(failure);
-            let service = &self.charge.service;
-            service.crashed(revision.number(), Lost::default(), failure);
-        }
+    fn could_not_warm(&self, failure: Failure) {
+        let (service, revision) = (&self.charge.service, &self.charge.revision);
+        service.crashed(revision.number(), Lost::default(), Arc::new(failure));
     }
 
     /// Tells if nothing runs any more, which was waited for.
