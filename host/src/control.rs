@@ -123,26 +123,37 @@ fn router(host: &Host) -> Router {
             Err(no_service(&service))
         }
     };
-    let one = move |Segment(service): Segment<String>| async move {
-        crashes_of_one(Some(&service))
-            .map(Json)
-            .ok_or_else(|| no_service(&service))
+    // These look at files.
+    let one = move |Segment(service): Segment<String>| {
+        let crashes = crashes_of_one.clone();
+        apart(move || {
+            crashes(Some(&service))
+                .map(Json)
+                .ok_or_else(|| no_service(&service))
+        })
     };
-    let status = move || async move {
-        // It reads files.
-        let status = tokio::task::spawn_blocking(status).await;
-        status
-            .map(Json)
-            .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    let all = move || {
+        let crashes = crashes.clone();
+        apart(move || Json(crashes(None)))
+    };
+    let status = move || {
+        let status = status.clone();
+        apart(move || Json(status()))
     };
     Router::new()
         .route("/v1/status", get(status))
-        .route(
-            "/v1/crashes",
-            get(move || async move { Json(crashes(None)) }),
-        )
+        .route("/v1/crashes", get(all))
         .route("/v1/services/{service}/crashes", get(one))
         .route("/v1/services/{service}/restart", post(restart))
+}
+
+/// What a function answers that blocks.
+async fn apart<T: Send + 'static>(
+    answer: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StatusCode> {
+    tokio::task::spawn_blocking(answer)
+        .await
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn no_service(service: &str) -> (StatusCode, Json<serde_json::Value>) {

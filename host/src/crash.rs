@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use skep_core::status::{CrashLine, CrashReport, CrashedRequest};
 
+use crate::core_dump::Dump;
 use crate::instance::Failure;
 use crate::log::{RecentLine, rfc3339, trap_report};
 use crate::service::{Doing, Lost, Revision};
@@ -32,7 +33,7 @@ pub struct Ring(Mutex<Kept>);
 struct Kept {
     total: u64,
     /// The oldest first.
-    reports: VecDeque<CrashReport>,
+    reports: VecDeque<(CrashReport, Option<Dump>)>,
 }
 
 /// What is to be written down of a crash.
@@ -93,20 +94,29 @@ impl Ring {
             frames: told.frames,
             omitted_frames: u32::try_from(told.omitted_frames).unwrap_or(u32::MAX),
             requests: lost.doing.iter().map(request).collect(),
-            memory_bytes: remain.map(|remain| remain.memory),
+            memory_bytes: remain.as_ref().map(|remain| remain.memory),
             cpu_us: micros(lost.cpu),
             log: lines.into_iter().map(line).collect(),
+            core_dump: None,
         };
         if kept.reports.len() >= CRASHES_KEPT {
             kept.reports.pop_front();
         }
-        kept.reports.push_back(report);
+        let dump = remain.and_then(|remain| remain.dump);
+        kept.reports.push_back((report, dump));
     }
 
-    /// How many there have been, and the newest of them.
+    /// How many there have been, and the newest of them. Blocking: looks which core dumps are there.
     pub fn all(&self) -> (u64, Vec<CrashReport>) {
-        let kept = self.0.lock();
-        (kept.total, kept.reports.iter().cloned().collect())
+        let (total, kept) = {
+            let kept = self.0.lock();
+            (kept.total, kept.reports.clone())
+        };
+        let reports = kept.into_iter().map(|(report, dump)| CrashReport {
+            core_dump: dump.and_then(|dump| Some(dump.path()?.display().to_string())),
+            ..report
+        });
+        (total, reports.collect())
     }
 }
 

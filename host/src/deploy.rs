@@ -15,7 +15,7 @@ use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
 pub(crate) use self::build::routes;
-pub use self::build::{Built, Machinery, Works, build, kinds, pool_size};
+pub use self::build::{Built, Machinery, Works, build, kinds, pool_size, wants_core_dumps};
 use crate::artifact::{Artifact, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;

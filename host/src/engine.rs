@@ -108,12 +108,14 @@ pub fn config(kind: Kind, allocation: Allocation) -> Config {
     config
 }
 
-/// The same with the stacks that the manifest wants; compiled code does not depend on them.
-fn sized(kind: Kind, allocation: Allocation, stack: usize) -> Config {
+/// The same with what compiled code does not depend on: the stacks that the manifest wants, and
+/// whether each trap is given a core dump, which takes some microseconds.
+fn sized(kind: Kind, allocation: Allocation, stack: usize, core_dumps: bool) -> Config {
     let mut config = config(kind, allocation);
     config
         .max_wasm_stack(stack)
-        .async_stack_size(stack.saturating_add(HOST_STACK));
+        .async_stack_size(stack.saturating_add(HOST_STACK))
+        .coredump_on_trap(core_dumps);
     config
 }
 
@@ -150,11 +152,12 @@ pub struct Started {
 }
 
 /// Starts the engine with pools of the wanted size. Where the machine's address space or limits
-/// do not allow them, it halves them, and at last makes instances on demand.
+/// do not allow them, it halves them, and at last makes instances on demand. With `core_dumps` the
+/// errors of traps have one.
 ///
 /// # Errors
 /// Only if even an engine without pools cannot be had: the processor lacks what wasmtime needs.
-pub fn start(kind: Kind, wanted: PoolSize) -> wasmtime::Result<Started> {
+pub fn start(kind: Kind, wanted: PoolSize, core_dumps: bool) -> wasmtime::Result<Started> {
     let mut instances = wanted.instances.max(1);
     let mut refusal = None;
     loop {
@@ -162,7 +165,7 @@ pub fn start(kind: Kind, wanted: PoolSize) -> wasmtime::Result<Started> {
             instances,
             ..wanted
         });
-        match Engine::new(&sized(kind, allocation, wanted.stack)) {
+        match Engine::new(&sized(kind, allocation, wanted.stack, core_dumps)) {
             Ok(engine) => {
                 let warning = refusal.map(|error: wasmtime::Error| {
                     format!(
@@ -185,7 +188,7 @@ pub fn start(kind: Kind, wanted: PoolSize) -> wasmtime::Result<Started> {
         }
         instances = (instances / 2).max(SMALLEST_POOL);
     }
-    let engine = Engine::new(&sized(kind, Allocation::OnDemand, wanted.stack))?;
+    let engine = Engine::new(&sized(kind, Allocation::OnDemand, wanted.stack, core_dumps))?;
     let reason = refusal.map_or_else(String::new, |error| format!(" ({error:#})"));
     Ok(Started {
         engine,

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::artifact::{Cache, CacheError, CacheSettings, Digest};
 use crate::capability::Linkers;
+use crate::core_dump;
 use crate::crash::Ring;
 use crate::deploy::{self, Application, Built, Machinery, Runs, Works};
 use crate::engine::{self, Kind, Ticker};
@@ -143,6 +144,7 @@ fn machinery(
         clock: ticker.clock(),
         memory,
         scheduler: Scheduler::new(),
+        core_dumps: None,
     };
     Ok((machinery, ticker, watch))
 }
@@ -150,11 +152,30 @@ fn machinery(
 /// An engine with pools for the application.
 fn pooled(application: &Application, kind: Kind) -> Result<wasmtime::Engine, StartError> {
     let wanted = deploy::pool_size(application, kind);
-    let started = engine::start(kind, wanted).map_err(StartError::Engine)?;
+    let core_dumps = deploy::wants_core_dumps(application, kind);
+    let started = engine::start(kind, wanted, core_dumps).map_err(StartError::Engine)?;
     if let Some(warning) = &started.warning {
         tracing::warn!("{warning}");
     }
     Ok(started.engine)
+}
+
+/// What writes core dumps, and where to, if a service wants some.
+fn core_dumps(
+    application: &Application,
+) -> Result<Option<(core_dump::Writer, PathBuf)>, StartError> {
+    if !deploy::kinds(application).any(|kind| deploy::wants_core_dumps(application, kind)) {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let writer = core_dump::Writer::start(runtime).map_err(|source| StartError::System {
+        what: "a thread to write core dumps",
+        source,
+    })?;
+    Ok(Some((
+        writer,
+        state_directory(application).join("core-dumps"),
+    )))
 }
 
 /// Threads for guests that compute for long: as many as serve.
@@ -247,6 +268,10 @@ impl Host {
             what: "a thread that watches the memory",
             source,
         })?;
+        let machinery = Machinery {
+            core_dumps: core_dumps(&application)?,
+            ..machinery
+        };
         let memory = machinery.memory.clone();
         let computing = compute_threads(&application, &machinery.scheduler)?;
         let engines = machinery
@@ -360,7 +385,8 @@ impl Host {
         }
     }
 
-    /// The latest crashes of one service or of all; none if there is no such service.
+    /// The latest crashes of one service or of all; none if there is no such service. Blocking: see
+    /// [`Ring::all`].
     pub fn crashes(
         &self,
     ) -> impl Fn(Option<&str>) -> Option<Vec<Crashes>> + Send + Sync + Clone + 'static {
@@ -632,6 +658,11 @@ fn count(n: usize) -> u32 {
 
 /// The file through which `skep ps` and the others find this host: beside the manifest.
 pub fn control_socket(application: &Application) -> PathBuf {
+    state_directory(application).join("control.sock")
+}
+
+/// The directory of what outlives the process.
+fn state_directory(application: &Application) -> PathBuf {
     let manifest = &application.manifest;
     let state = manifest
         .host
@@ -639,7 +670,7 @@ pub fn control_socket(application: &Application) -> PathBuf {
         .as_ref()
         .map(|state| state.value.clone());
     let state = state.unwrap_or_else(|| PathBuf::from(".skep"));
-    deploy::resolve(&application.source, &state).join("control.sock")
+    deploy::resolve(&application.source, &state)
 }
 
 /// The same, from the manifest's path alone.

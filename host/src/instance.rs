@@ -28,6 +28,7 @@ use self::memory::{InstanceMemory, MemoryLimitReached, MemoryLimits};
 use self::meter::{Meter, Verdict};
 use self::remains::{Remain, Remains};
 use crate::capability::{Granted, Hooks};
+use crate::core_dump::CoreDumps;
 use crate::memory::buffers::Buffers;
 use crate::memory::{Refusal, ServiceMemory};
 use crate::scheduler::{Panicked, Share};
@@ -60,6 +61,8 @@ pub struct Mould {
     pub(crate) instances: AtomicU64,
     /// Of those that crashed.
     pub(crate) remains: Arc<Remains>,
+    /// Where their core dumps go, if they are wanted.
+    pub(crate) core_dumps: Option<Arc<CoreDumps>>,
 }
 
 impl Mould {
@@ -73,11 +76,20 @@ impl Mould {
         self.instances.load(Ordering::Relaxed)
     }
 
-    /// The store has failed and is about to be dropped: what only it can tell is left behind.
-    pub(crate) fn bury(&self, store: &Store<GuestState>) {
-        let state = store.data();
-        let memory = state.memory.held();
-        self.remains.leave(state.instance, Remain { memory });
+    /// The end of a store that has failed, or whose program has exited with an error: what only it can
+    /// tell is left behind.
+    pub(crate) fn bury(&self, mut store: Store<GuestState>, failure: Option<&Failure>) {
+        let (instance, memory) = (store.data().instance, store.data().memory.held());
+        let dump = self
+            .core_dumps
+            .as_ref()
+            .zip(failure)
+            .and_then(|(dumps, failure)| {
+                // Others see now that their guest is gone, not when the dump is written.
+                store.data_mut().hooks = Hooks::new(self.granted.clone());
+                dumps.take(store, failure)
+            });
+        self.remains.leave(instance, Remain { memory, dump });
     }
 
     /// A store for the instance of this number, limited and charged to `meter`.
@@ -249,19 +261,19 @@ impl WasiHttpView for GuestState {
 pub enum Failure {
     /// The guest trapped, or a host function ended it (limits on handles, fuel, memory).
     #[error("trapped")]
-    Trap(#[source] wasmtime::Error),
+    Trap(#[source] Arc<wasmtime::Error>),
     /// It computed for longer than a call may.
     #[error("used more CPU time than `limits.cpu` allows")]
-    CpuLimit(#[source] wasmtime::Error),
+    CpuLimit(#[source] Arc<wasmtime::Error>),
     /// It wanted more memory, or made the host hold more, than its limits allow.
     #[error("reached a limit of its memory")]
-    MemoryLimit(#[source] wasmtime::Error),
+    MemoryLimit(#[source] Arc<wasmtime::Error>),
     /// There is no memory for another instance: others have it.
     #[error("found no memory for another instance")]
     NoMemory(#[source] Refusal),
     /// The component could not be instantiated.
     #[error("could not be instantiated")]
-    Instantiate(#[source] wasmtime::Error),
+    Instantiate(#[source] Arc<wasmtime::Error>),
     /// It returned without setting a response.
     #[error("returned without a response")]
     NoResponse,
@@ -294,25 +306,27 @@ impl Failure {
     /// Sorts the error of a call in a store with this state.
     pub(crate) fn of_call(error: wasmtime::Error, state: &GuestState) -> Failure {
         if error.is::<CpuLimitReached>() {
-            Failure::CpuLimit(error)
+            Failure::CpuLimit(error.into())
         } else if error.is::<MemoryLimitReached>() {
-            Failure::MemoryLimit(error)
+            Failure::MemoryLimit(error.into())
         } else if let Some(refusal) = state.appraisal.over() {
             // What ended it is that its table took no more.
-            Failure::MemoryLimit(error.context(MemoryLimitReached::Buffers(refusal)))
+            Failure::MemoryLimit(Arc::new(
+                error.context(MemoryLimitReached::Buffers(refusal)),
+            ))
         } else {
-            Failure::Trap(error)
+            Failure::Trap(error.into())
         }
     }
 
     /// Sorts the error of an instantiation in a store with this state.
     pub(crate) fn of_instantiation(error: wasmtime::Error, state: &GuestState) -> Failure {
         if error.is::<CpuLimitReached>() {
-            Failure::CpuLimit(error)
+            Failure::CpuLimit(error.into())
         } else if let Some(refusal) = state.memory.refused_by_others() {
             Failure::NoMemory(refusal)
         } else {
-            Failure::Instantiate(error)
+            Failure::Instantiate(error.into())
         }
     }
 
@@ -340,8 +354,9 @@ impl Failure {
         }
     }
 
-    /// The wasmtime error behind it, which has the guest's backtrace.
-    pub fn source_error(&self) -> Option<&wasmtime::Error> {
+    /// The wasmtime error behind it, which has the guest's backtrace, and, where the engine captures
+    /// them, its core dump.
+    pub fn source_error(&self) -> Option<&Arc<wasmtime::Error>> {
         match self {
             Failure::Trap(error)
             | Failure::CpuLimit(error)

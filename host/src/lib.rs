@@ -6,6 +6,7 @@
 pub mod host;
 
 pub mod control;
+pub mod core_dump;
 pub mod crash;
 pub mod usage;
 

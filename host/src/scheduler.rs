@@ -26,6 +26,7 @@ use skep_core::fair::{FairQueue, Next, ShareId};
 pub(crate) use self::computation::{Class, Computation, Panicked};
 use self::job::Runnable;
 pub use self::threads::Threads;
+pub(crate) use self::threads::give_way;
 
 /// What a call may use of the first class without anybody counting: hundreds of host calls, and far
 /// less than others notice.

@@ -165,7 +165,7 @@ async fn nothing_of_an_instance_is_seen_by_the_next_in_its_slots() {
             table_elements: TABLE_ELEMENTS as usize,
             stack: 512 << 10,
         };
-        let engine = engine::start(kind, size).unwrap().engine;
+        let engine = engine::start(kind, size, false).unwrap().engine;
         let pool = engine
             .pooling_allocator_metrics()
             .expect("this machine has no address space for a pool of one instance");

@@ -5,7 +5,8 @@
 //!
 //! - [`manifest`]: the text of `skep.toml` → a checked [`manifest::Manifest`], or all its mistakes
 //! - [`name`], [`size`], [`duration`], [`spanned`]: the small nouns that a manifest is made of
-//! - [`limits`], [`instances`], [`restart`], [`health`], [`grant`]: what a service may use and how it lives
+//! - [`limits`], [`instances`], [`restart`], [`health`], [`core_dump`], [`grant`]: what a service may use
+//!   and how it lives
 //! - [`cpu`], [`fair`]: how CPU time is divided
 //! - [`route`]: host + path + method → service
 //! - [`heard`]: what is believed of a request's head
@@ -23,6 +24,7 @@ pub mod name;
 pub mod size;
 pub mod spanned;
 
+pub mod core_dump;
 pub mod cpu;
 pub mod grant;
 pub mod health;

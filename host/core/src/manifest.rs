@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::core_dump::CoreDumps;
 use crate::grant::Grants;
 use crate::health::Health;
 use crate::instances::InstancePolicy;
@@ -123,6 +124,8 @@ pub struct Service {
     pub instances: InstancePolicy,
     pub limits: ServiceLimits,
     pub restart: RestartPolicy,
+    /// Whether crashes leave core dumps.
+    pub core_dumps: Option<CoreDumps>,
     pub health: Option<Spanned<Health>>,
     /// What calls under way get when the service stops.
     pub stop_timeout: Duration,

@@ -157,6 +157,8 @@ pub struct CrashReport {
     pub cpu_us: u64,
     /// The last lines that the instance printed.
     pub log: Vec<CrashLine>,
+    /// The file of its core dump, where there is one.
+    pub core_dump: Option<String>,
 }
 
 /// A request that a crash ended.

@@ -103,6 +103,9 @@ fn one(out: &mut impl Write, service: &str, crash: &CrashReport) -> std::io::Res
         "  revision {}, instance {instance}, memory {memory}, cpu {ms}.{us:03} ms",
         crash.revision
     )?;
+    if let Some(path) = &crash.core_dump {
+        writeln!(out, "  core dump {}", plain(path))?;
+    }
     for request in &crash.requests {
         let route = request
             .route

@@ -2,6 +2,7 @@
 //! revisions of them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -14,6 +15,7 @@ use wasmtime_wasi_http::p3;
 use super::{Application, Part, Runs, chain, most_instances};
 use crate::artifact::{Cache, Digest};
 use crate::capability::{self, Granted, Linkers};
+use crate::core_dump::{self, CoreDumps};
 use crate::engine::{CoarseClock, Kind, PoolSize};
 use crate::instance::memory::MemoryLimits;
 use crate::instance::pool::{Pool, Reuse};
@@ -74,6 +76,11 @@ pub fn pool_size(application: &Application, kind: Kind) -> PoolSize {
     }
 }
 
+/// Whether a service wants core dumps of instances on an engine of this kind.
+pub fn wants_core_dumps(application: &Application, kind: Kind) -> bool {
+    each(application).any(|(service, part)| part.engine() == kind && service.core_dumps.is_some())
+}
+
 fn each(application: &Application) -> impl Iterator<Item = (&Service, &Part)> {
     let parts = &application.parts;
     application
@@ -110,6 +117,8 @@ pub struct Machinery {
     pub memory: Arc<HostMemory>,
     /// Who computes when.
     pub scheduler: Arc<Scheduler>,
+    /// What writes core dumps, and where to, if a service wants some.
+    pub core_dumps: Option<(core_dump::Writer, PathBuf)>,
 }
 
 /// One service, compiled, linked and closed.
@@ -219,8 +228,19 @@ fn revision(
         .share(service.limits.cpu_weight, service.limits.cpu_share);
     let remains = Arc::new(Remains::default());
     let log = granted.log.clone();
+    let core_dumps = match (service.core_dumps, &machinery.core_dumps) {
+        (Some(settings), Some((writer, directory))) => Some(CoreDumps::new(
+            writer.clone(),
+            directory.clone(),
+            handle.name().clone(),
+            FIRST_REVISION,
+            settings,
+        )),
+        _ => None,
+    };
     let mould = Mould {
         remains: remains.clone(),
+        core_dumps,
         ..mould(service, works, granted, memory.clone(), stack, share)
     };
     let handler = handler(service, part, pre, mould, handle)
@@ -289,6 +309,7 @@ fn mould(
         share,
         instances: AtomicU64::new(0),
         remains: Arc::default(),
+        core_dumps: None,
     }
 }
 

@@ -236,10 +236,10 @@ mod tests {
     fn a_guests_words_never_reach_the_client() {
         let secret = "secret of the guest";
         let failures = [
-            Failure::Trap(wasmtime::Error::msg(secret)),
-            Failure::CpuLimit(wasmtime::Error::msg(secret)),
-            Failure::MemoryLimit(wasmtime::Error::msg(secret)),
-            Failure::Instantiate(wasmtime::Error::msg(secret)),
+            Failure::Trap(wasmtime::Error::msg(secret).into()),
+            Failure::CpuLimit(wasmtime::Error::msg(secret).into()),
+            Failure::MemoryLimit(wasmtime::Error::msg(secret).into()),
+            Failure::Instantiate(wasmtime::Error::msg(secret).into()),
             Failure::ErrorCode {
                 code: secret.to_owned(),
             },

@@ -62,10 +62,14 @@ impl Live {
             Ok(instance) => instance.get_typed_func(&mut store, code.handle),
             Err(error) => Err(error),
         };
-        let handle = made.map_err(|error| {
-            code.mould.bury(&store);
-            Failure::of_instantiation(error, store.data())
-        })?;
+        let handle = match made {
+            Ok(handle) => handle,
+            Err(error) => {
+                let failure = Failure::of_instantiation(error, store.data());
+                code.mould.bury(store, Some(&failure));
+                return Err(failure);
+            }
+        };
         Ok(Live {
             store,
             handle,
@@ -313,8 +317,9 @@ async fn run(code: Arc<Code>, mut start: Start, given: wasmtime::Result<Given>) 
             }
         }
         Err(error) => {
-            code.mould.bury(&live.store);
-            failed(Failure::of_call(error, live.store.data()))
+            let failure = Failure::of_call(error, live.store.data());
+            code.mould.bury(live.store, Some(&failure));
+            failed(failure)
         }
     }
 }

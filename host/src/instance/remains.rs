@@ -7,15 +7,19 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
+use crate::core_dump::Dump;
+
 /// Instances whose remains are kept: as many as there are incidents waiting, or more have been lost
 /// at once than anybody will look at.
 const KEPT: usize = 256;
 
 /// What only a store can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Remain {
     /// Bytes of memories and tables that it held.
     pub(crate) memory: u64,
+    /// Its core dump, if there is to be one.
+    pub(crate) dump: Option<Dump>,
 }
 
 /// Of the instances of one revision, the newest last.
@@ -47,10 +51,12 @@ mod tests {
     fn remains_are_taken_once_and_the_oldest_give_way() {
         let remains = Remains::default();
         for instance in 0..=KEPT as u64 {
-            remains.leave(instance, Remain { memory: instance });
+            let (memory, dump) = (instance, None);
+            remains.leave(instance, Remain { memory, dump });
         }
-        assert_eq!(remains.take(0), None);
-        assert_eq!(remains.take(7), Some(Remain { memory: 7 }));
-        assert_eq!(remains.take(7), None);
+        let memory = |instance| remains.take(instance).map(|remain| remain.memory);
+        assert_eq!(memory(0), None);
+        assert_eq!(memory(7), Some(7));
+        assert_eq!(memory(7), None);
     }
 }

@@ -110,8 +110,11 @@ impl Group {
             async move {
                 let mut store = code.mould.store(code.mould.number(), meter);
                 let made = code.pre.instantiate_async(&mut store).await;
-                made.map(drop)
-                    .map_err(|error| Failure::of_instantiation(error, store.data()))
+                made.map(drop).map_err(|error| {
+                    let failure = Failure::of_instantiation(error, store.data());
+                    code.mould.bury(store, Some(&failure));
+                    failure
+                })
             }
         };
         let made = Computation::background(&self.code.mould.share, &meter, making).await;
@@ -310,17 +313,21 @@ async fn serve(
         .instance
         .store(store.data().instance(), Ordering::Relaxed);
     let made = code.pre.instantiate_async(&mut store).await;
-    let service = made.map_err(|error| {
-        code.mould.bury(&store);
-        let failure = Failure::of_instantiation(error, store.data());
-        actor.ended_by(failure)
-    })?;
+    let service = match made {
+        Ok(service) => service,
+        Err(error) => {
+            let failure = actor.ended_by(Failure::of_instantiation(error, store.data()));
+            code.mould.bury(store, Some(&failure));
+            return Err(failure);
+        }
+    };
     let served = store
         .run_concurrent(async |accessor| accept(accessor, &service, &actor, &mut queue, idle).await)
         .await;
     served.and_then(|served| served).map_err(|error| {
-        code.mould.bury(&store);
-        actor.ended_by(Failure::of_call(error, store.data()))
+        let failure = actor.ended_by(Failure::of_call(error, store.data()));
+        code.mould.bury(store, Some(&failure));
+        failure
     })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use wasmtime::Store;
 use wasmtime::component::{Accessor, InstancePre};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::{p2, p3};
@@ -72,14 +73,37 @@ pub(crate) async fn run(code: Arc<Code>) -> Ran {
 
 async fn run_in_store(code: Arc<Code>, instance: u64, meter: Arc<Meter>) -> Result<Exit, Failure> {
     let mut store = code.mould.store(instance, meter);
-    let returned = match &code.pre {
+    let result = match call(&code, &mut store).await {
+        Ok(Ok(Ok(()))) => Ok(Exit::Ok),
+        Ok(Ok(Err(()))) => Ok(Exit::Code(1)),
+        Ok(Err(error)) => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(0)) => Ok(Exit::Ok),
+            Some(I32Exit(code)) => Ok(Exit::Code(*code)),
+            None => Err(Failure::of_call(error, store.data())),
+        },
+        Err(failure) => Err(failure),
+    };
+    match &result {
+        Ok(Exit::Ok) => {}
+        Ok(Exit::Code(_)) => code.mould.bury(store, None),
+        Err(failure) => code.mould.bury(store, Some(failure)),
+    }
+    result
+}
+
+/// What the program returned, or the error that ended it; a failure if it could not be begun.
+async fn call(
+    code: &Code,
+    store: &mut Store<GuestState>,
+) -> Result<wasmtime::Result<Result<(), ()>>, Failure> {
+    Ok(match &code.pre {
         CommandPre::V02(pre) => {
-            let made = pre.instantiate_async(&mut store).await;
+            let made = pre.instantiate_async(&mut *store).await;
             let command = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
-            command.wasi_cli_run().call_run(&mut store).await
+            command.wasi_cli_run().call_run(store).await
         }
         CommandPre::V03(pre) => {
-            let made = pre.instantiate_async(&mut store).await;
+            let made = pre.instantiate_async(&mut *store).await;
             let command = made.map_err(|error| Failure::of_instantiation(error, store.data()))?;
             let run = async |accessor: &Accessor<GuestState>| {
                 command.wasi_cli_run().call_run(accessor).await
@@ -89,17 +113,5 @@ async fn run_in_store(code: Arc<Code>, instance: u64, meter: Arc<Meter>) -> Resu
                 .await
                 .and_then(|returned| returned)
         }
-    };
-    if !matches!(returned, Ok(Ok(()))) {
-        code.mould.bury(&store);
-    }
-    match returned {
-        Ok(Ok(())) => Ok(Exit::Ok),
-        Ok(Err(())) => Ok(Exit::Code(1)),
-        Err(error) => match error.downcast_ref::<I32Exit>() {
-            Some(I32Exit(0)) => Ok(Exit::Ok),
-            Some(I32Exit(code)) => Ok(Exit::Code(*code)),
-            None => Err(Failure::of_call(error, store.data())),
-        },
-    }
+    })
 }

@@ -35,6 +35,9 @@ const MESSAGE_SHOWN: usize = 4 << 10;
 /// How wasmtime begins the text of a `WasmBacktrace`.
 const BACKTRACE_HEADING: &str = "error while executing at wasm backtrace:";
 
+/// How wasmtime begins the text of a `WasmCoreDump`.
+const CORE_DUMP_HEADING: &str = "wasm coredump generated while executing";
+
 /// Why a guest's call ended, for the log. Its `Display` is the message and one line per frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrapReport {
@@ -88,9 +91,9 @@ pub fn trap_label(trap: Trap) -> &'static str {
     trap_words(trap).0
 }
 
-/// Whether a text is what wasmtime makes of a guest's backtrace.
+/// Whether a text is what wasmtime makes of a guest's backtrace, or of its core dump.
 pub(super) fn is_wasm_backtrace(text: &str) -> bool {
-    text.starts_with(BACKTRACE_HEADING)
+    text.starts_with(BACKTRACE_HEADING) || text.starts_with(CORE_DUMP_HEADING)
 }
 
 impl fmt::Display for TrapReport {

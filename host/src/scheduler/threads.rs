@@ -94,7 +94,7 @@ fn run(scheduler: &Scheduler, share: ShareId, job: Arc<dyn Runnable>) {
 }
 
 /// Lowers this thread's priority. Without effect where the system does not want to.
-fn give_way() {
+pub(crate) fn give_way() {
     /// `struct sched_attr` of sched_setattr(2), as it was at first.
     #[repr(C)]
     struct Attributes {

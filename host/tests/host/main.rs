@@ -14,6 +14,7 @@ mod fixture;
 mod bodies;
 mod canary;
 mod commands;
+mod core_dumps;
 mod crashes;
 mod drain;
 mod fairness;

@@ -23,11 +23,11 @@ use crate::route::{HostPattern, PathPattern};
 use crate::size::ByteSize;
 use crate::spanned::Spanned;
 use crate::supervision::{Escalate, Strategy};
-use crate::{health, instances, limits, restart};
+use crate::{core_dump, health, instances, limits, restart};
 
 /// Where a key is known, for people who wrote it into another table.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    let tables: [(&str, &[&str]); 15] = [
+    let tables: [(&str, &[&str]); 16] = [
         ("[http]", HttpFile::KEYS),
         ("http.limits", HttpLimitsFile::KEYS),
         ("[host]", HostFile::KEYS),
@@ -36,6 +36,7 @@ pub(super) fn home_of(key: &str) -> Option<String> {
         ("the service's limits.outgoing", OutgoingFile::KEYS),
         ("the service's instances", InstancesFile::KEYS),
         ("the service's restart", RestartFile::KEYS),
+        ("the service's core-dumps", CoreDumpsFile::KEYS),
         ("the service's health", HealthTable::KEYS),
         ("a check of the service's health", CheckTable::KEYS),
         ("the service's grants", GrantsFile::KEYS),
@@ -206,6 +207,10 @@ table! {
         "limits" limits: ServiceLimitsFile,
         /// When the service is started again.
         "restart" restart: RestartFile,
+        /// Write a core dump of each instance that traps or is ended by a limit, into `core-dumps` in
+        /// `host.state`. Off unless this table is there, if only as `{}`: a dump has all that was in
+        /// the instance's memory, secrets too.
+        "core-dumps" core_dumps: CoreDumpsFile,
         /// A path, or a table. The service takes requests once a GET of this path was answered with
         /// 200 to 399. Without it, it is ready once it is instantiated.
         "health" health: HealthFile,
@@ -379,6 +384,18 @@ table! {
         /// they are answered 503; at most 60s. At most `limits.queue` callers are held.
         #[schemars(extend("default" = text(restart::HOLD)))]
         "hold" hold: Time,
+    }
+}
+
+table! {
+    /// Core dumps: the memories and the stack of an instance as it crashed, as a file for a debugger.
+    CoreDumpsFile {
+        /// Files kept of the service; the oldest gives way.
+        #[schemars(extend("default" = core_dump::COUNT), range(min = 1, max = core_dump::COUNT_MAX))]
+        "count" count: u32,
+        /// Bytes of a file; what would be larger is not written.
+        #[schemars(extend("default" = core_dump::SIZE.to_string()))]
+        "size" size: ByteSize,
     }
 }
 

@@ -2,18 +2,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::file::{BuildFile, InstancesFile, RestartFile, ServiceFile};
+use super::super::file::{BuildFile, CoreDumpsFile, InstancesFile, RestartFile, ServiceFile};
 use super::super::leaf::Map;
 use super::super::mistake::Mistake;
 use super::super::read::{Entry, Field, good};
 use super::super::{Build, Places, Service};
 use super::{Checker, DraftRoute};
+use crate::core_dump::{self, CoreDumps};
 use crate::duration::DurationRange;
 use crate::instances::{self, InstancePolicy};
 use crate::limits;
 use crate::name::ServiceName;
 use crate::restart::{self, RestartPolicy};
 use crate::route::{HostPattern, Methods, RouteSpec};
+use crate::size::ByteSize;
 use crate::spanned::Spanned;
 
 /// A shorter cannot be kept.
@@ -40,6 +42,7 @@ impl Checker {
         let instances = self.instances(&file.instances);
         let limits = self.limits(&file.limits, &instances);
         let restart = self.restart(&file.restart);
+        let core_dumps = good(&file.core_dumps).map(|dumps| self.core_dumps(dumps));
         let health = good(&file.health).and_then(|health| self.health(health));
         let stop_timeout = self.time_between(
             &file.stop_timeout,
@@ -68,6 +71,7 @@ impl Checker {
             instances,
             limits,
             restart,
+            core_dumps,
             health,
             stop_timeout: stop_timeout.unwrap_or(limits::STOP_TIMEOUT),
             grants,
@@ -184,6 +188,18 @@ impl Checker {
             within: within.unwrap_or(default.within),
             backoff,
             hold: hold.unwrap_or(default.hold),
+        }
+    }
+
+    fn core_dumps(&mut self, file: &CoreDumpsFile) -> CoreDumps {
+        let default = CoreDumps::default();
+        let count = self.count_between(&file.count, "count", 1..=core_dump::COUNT_MAX);
+        // A page of memory is the least that a dump has.
+        let sizes = ByteSize::kib(64)..=core_dump::SIZE_MAX;
+        let size = self.size_between(&file.size, "size", sizes);
+        CoreDumps {
+            count: count.map_or(default.count, |count| count.value),
+            size: size.map_or(default.size, |size| size.value),
         }
     }
 

@@ -3,6 +3,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::core_dump::{self, CoreDumps};
 use crate::health::HealthCheck;
 use crate::size::ByteSize;
 use crate::supervision::{Escalate, GroupPolicy, Strategy};
@@ -60,6 +61,8 @@ fn the_design_example_is_read() {
     let cart = &manifest.services["cart"];
     assert_eq!(cart.limits.memory, ByteSize::mib(64));
     assert_eq!(cart.limits.memory_total, ByteSize::gib(4));
+    let dumps = cart.core_dumps.unwrap();
+    assert_eq!((dumps.count, dumps.size), (8, ByteSize::mib(16)));
     let health = cart.health.as_ref().unwrap();
     let (startup, liveness) = (health.startup.as_ref(), health.liveness.as_ref());
     assert_eq!(startup.unwrap().path, "/healthz");
@@ -86,6 +89,7 @@ fn the_smallest_manifest_has_the_documented_defaults() {
     assert_eq!(service.restart, crate::restart::RestartPolicy::default());
     assert_eq!(service.instances, instances::InstancePolicy::default());
     assert_eq!(service.grants, crate::grant::Grants::default());
+    assert_eq!(service.core_dumps, None);
     expect![[r#"
         2:9 no-route «b» no route and no link leads to service `b` — never called, unless it is a worker (write routes = ["/path"])
     "#]]
@@ -289,7 +293,7 @@ fn keys_that_are_not_known() {
         (
             "service.cart.frobnicate = 1",
             expect![[r#"
-                3:14 unknown-key «frobnicate» `service.cart` has no key `frobnicate` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, health, stop-timeout, grants)
+                3:14 unknown-key «frobnicate» `service.cart` has no key `frobnicate` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, core-dumps, health, stop-timeout, grants)
             "#]],
         ),
         (
@@ -301,7 +305,7 @@ fn keys_that_are_not_known() {
         (
             "service.cart.kind = \"worker\"",
             expect![[r#"
-                3:14 unknown-key «kind» `service.cart` has no key `kind` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, health, stop-timeout, grants)
+                3:14 unknown-key «kind» `service.cart` has no key `kind` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, core-dumps, health, stop-timeout, grants)
             "#]],
         ),
     ];
@@ -560,7 +564,7 @@ fn limits_of_a_service() {
 
 #[test]
 fn life_of_a_service() {
-    let rows: [(&str, Expect); 14] = [
+    let rows: [(&str, Expect); 16] = [
         (
             "instances = { max = 4, warm = 8 }",
             expect![[r#"
@@ -645,6 +649,20 @@ fn life_of_a_service() {
         "#]],
         ),
         (
+            "core-dumps = { count = 0, size = \"5GiB\", path = \"/tmp\" }",
+            expect![[r#"
+                5:24 out-of-range «0» `count` must be at least 1, not 0 — out of range (from 1 to 1000)
+                5:34 out-of-range «"5GiB"» `size` must be at most 4GiB, not 5GiB — out of range (from 64KiB to 4GiB)
+                5:42 unknown-key «path» `service.cart.core-dumps` has no key `path` — unknown key (`path` is a key of the service's health or of a check of the service's health or of [[route]])
+            "#]],
+        ),
+        (
+            "core-dumps = true",
+            expect![[r#"
+                5:14 wrong-type «true» `core-dumps` must be a table, not true or false — is true or false
+            "#]],
+        ),
+        (
             "stop-timeout = \"1d\"\nbuild = { command = \" \", watch = \"src\" }",
             expect![[r#"
                 5:16 out-of-range «"1d"» `stop-timeout` must be at most 1h, not 1d — out of range (from 0ms to 1h)
@@ -656,6 +674,21 @@ fn life_of_a_service() {
     for (text, expected) in rows {
         service(text, &expected);
     }
+}
+
+#[test]
+fn core_dumps_are_switched_on_by_their_table() {
+    let read = |table: &str| {
+        let text = format!(
+            "name = \"shop\"\n[service.cart]\ncomponent = \"c.wasm\"\nroutes = [\"/\"]\ncore-dumps = {table}"
+        );
+        Manifest::parse(&text).unwrap().services["cart"].core_dumps
+    };
+    let (count, size) = (core_dump::COUNT, core_dump::SIZE);
+    assert_eq!(read("{}"), Some(CoreDumps { count, size }));
+    assert_eq!(read("{ count = 1 }"), Some(CoreDumps { count: 1, size }));
+    let size = core_dump::SIZE_MAX;
+    assert_eq!(read("{ size = \"4GiB\" }"), Some(CoreDumps { count, size }));
 }
 
 #[test]
