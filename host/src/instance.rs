@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -108,6 +108,7 @@ impl Mould {
             http_table: HttpTable::new(self.limits.handles, self.limits.headers),
             memory,
             instance,
+            handles: self.limits.handles,
             _counted: Counted::new(),
         };
         let mut store = Store::new(&self.engine, state);
@@ -144,6 +145,23 @@ const HANDLES_PER_ENTRY: usize = 4;
 #[error("the call used more CPU time than `limits.cpu` allows")]
 pub struct CpuLimitReached;
 
+/// The error that ends a call whose guest wanted to hold more.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest holds as much as `limits.handles` ({limit}) allows")]
+pub(crate) struct HandleLimitReached {
+    pub(crate) limit: usize,
+}
+
+/// Whether one of wasmtime's tables has no room for another handle. That of a guest's own
+/// resources has only words for that.
+fn is_full(error: &wasmtime::Error) -> bool {
+    const OWN: &str = "cannot allocate another handle: store handle limit exceeded";
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(ResourceTableError::Full))
+    };
+    error.chain().any(full) || crate::log::beginning(&error.root_cause(), OWN.len() + 1) == OWN
+}
+
 /// The data of one store. The order of fields is the order in which they are dropped: the hooks
 /// go first, so that outgoing bodies see that their guest is gone.
 pub struct GuestState {
@@ -155,6 +173,8 @@ pub struct GuestState {
     http_table: HttpTable,
     memory: InstanceMemory,
     instance: u64,
+    /// `limits.handles`.
+    handles: usize,
     _counted: Counted,
 }
 
@@ -314,6 +334,9 @@ impl Failure {
             Failure::MemoryLimit(Arc::new(
                 error.context(MemoryLimitReached::Buffers(refusal)),
             ))
+        } else if is_full(&error) {
+            let limit = state.handles;
+            Failure::Trap(Arc::new(error.context(HandleLimitReached { limit })))
         } else {
             Failure::Trap(error.into())
         }

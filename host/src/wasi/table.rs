@@ -4,7 +4,7 @@
 //! else, have not. So one `output-stream` may be a body of ours and the next one a file.
 
 use wasmtime::component::Resource;
-use wasmtime::{Result, bail, format_err};
+use wasmtime::{Result, format_err};
 
 use super::client::{FutureResponse, Options, OutgoingRequest};
 use super::fields::Fields;
@@ -12,7 +12,7 @@ use super::inbound::Reader;
 use super::incoming::{FutureTrailers, IncomingBody, IncomingRequest, IncomingResponse};
 use super::outgoing::{AnswerSlot, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use super::pipe::Writer;
-use crate::instance::{ENTRY, header_bytes};
+use crate::instance::{ENTRY, HandleLimitReached, header_bytes};
 
 const OURS: u32 = 1 << 31;
 
@@ -184,10 +184,7 @@ impl HttpTable {
     /// The same, where the guest's type of handle is another crate's.
     pub(super) fn push_raw<T: Kept>(&mut self, kept: T) -> Result<u32> {
         if self.held >= self.limit {
-            bail!(
-                "the guest holds more than {} resources (`limits.handles`)",
-                self.limit
-            );
+            return Err(HandleLimitReached { limit: self.limit }.into());
         }
         self.held += 1;
         let taken = Slot::Held(kept.put());

@@ -279,6 +279,14 @@ async fn header_fields_of_a_guest() {
 async fn handles_of_an_instance() {
     refuses("handles = 100", "/handles/50", "/handles/1000").await;
     refuses("handles = 100", "/pollables/20", "/pollables/1000").await;
+    // Two tables, one text.
+    let host = limited("handles = 100").await;
+    for path in ["/handles/1000", "/pollables/1000"] {
+        host.get(path).await.expect_problem(502);
+        let line = host.access(path).await;
+        let error = line["error"].as_str().unwrap();
+        assert!(error.contains("`limits.handles` (100)"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -4,15 +4,15 @@
 use crate::member::{hostile, hostile_p3, wat};
 
 members! {
-    resources_of_its_own: wat("resources").traps("handle");
-    handles: hostile("/handles/10000000").traps("");
-    handles_p3: hostile_p3("/handles/10000000").traps("");
-    pollables: hostile("/pollables/10000000").traps("");
+    resources_of_its_own: wat("resources").traps("limits.handles");
+    handles: hostile("/handles/10000000").traps("limits.handles");
+    handles_p3: hostile_p3("/handles/10000000").traps("limits.handles");
+    pollables: hostile("/pollables/10000000").traps("limits.handles");
     streams: hostile("/streams/10000000")
-        .traps("")
+        .traps("limits.handles")
         .fails(502, "memory-limit", "limits.buffers");
-    streams_p3: hostile_p3("/streams/10000000").traps("handle").traps("free keys");
-    futures_p3: hostile_p3("/futures/10000000").traps("handle").traps("free keys");
+    streams_p3: hostile_p3("/streams/10000000").traps("limits.handles");
+    futures_p3: hostile_p3("/futures/10000000").traps("limits.handles");
     waits_p3: hostile_p3("/waits/10000000").traps("handle").traps("free keys");
     // Tasks of the guest's own are its own memory.
     tasks_p3: hostile_p3("/tasks/10000000").traps("").computes_too_long();

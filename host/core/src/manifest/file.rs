@@ -312,8 +312,11 @@ table! {
         /// Bytes of header fields or trailers that the guest builds for one message.
         #[schemars(extend("default" = limits::HEADERS.to_string()))]
         "headers" headers: ByteSize,
-        /// Entries in each of an instance's two tables of resources: what is of `wasi:http` 0.2
-        /// (messages, fields, bodies), and what is not (files, pollables).
+        /// What an instance may hold of the host's resources. It is counted twice, each for itself up
+        /// to this limit: what is of `wasi:http` 0.2 (messages, fields, bodies), and all else (files,
+        /// pollables, whatever is of `wasi:http` 0.3). Four times as many are for what the component
+        /// makes for itself: handles to its own resources, streams, futures, tasks. Beyond it the
+        /// call is ended.
         #[schemars(extend("default" = limits::HANDLES), range(min = 16, max = limits::HANDLES_MAX))]
         "handles" handles: u32,
         /// Files, directories and listings of directories that all instances of the service have open
