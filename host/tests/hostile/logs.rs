@@ -17,7 +17,7 @@ members! {
 /// some seconds. Without the limit it would be gigabytes.
 const LOG_MOST: usize = 8 << 20;
 
-fn is_bounded(host: &Host, _: &[Reply]) {
+pub(crate) fn is_bounded(host: &Host, _: &[Reply]) {
     let of_guest =
         |line: &&serde_json::Value| line["kind"] == "guest" && line["service"] == "hostile";
     let log = host.log();

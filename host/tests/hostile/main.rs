@@ -1,7 +1,8 @@
 //! The zoo: every way in which a guest can misbehave, one row and one test each. What holds for all
 //! of them is in `member`: the misdeed costs its own callers an error with the right label and the
 //! right service named, the host is what it was before, and a bystander under load, in the same
-//! host, notices nothing. The guests are `hostile`, `hostile-p3` and `bad-start` in `components/`.
+//! host, notices nothing. The guests are `hostile`, `hostile-p3`,
+//! `hostile-worker` and `bad-start` in `components/`.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,3 +43,4 @@ mod logs;
 mod outgoing;
 mod raw;
 mod waiting;
+mod workers;
