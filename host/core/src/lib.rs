@@ -9,6 +9,7 @@
 //!   and how it lives
 //! - [`cpu`], [`fair`]: how CPU time is divided
 //! - [`route`]: host + path + method → service
+//! - [`contract`]: what components import and export → which service calls which
 //! - [`heard`]: what is believed of a request's head
 //! - [`lifecycle`]: the state machine of one service
 //! - [`supervision`]: the lives of all services of an application: their order and their groups
@@ -32,6 +33,7 @@ pub mod instances;
 pub mod limits;
 pub mod restart;
 
+pub mod contract;
 pub mod fair;
 pub mod heard;
 pub mod route;
