@@ -10,6 +10,7 @@
 //! - [`cpu`], [`fair`]: how CPU time is divided
 //! - [`route`]: host + path + method → service
 //! - [`contract`]: what components import and export → which service calls which
+//! - [`link`]: how the calls of one service to another are treated
 //! - [`heard`]: what is believed of a request's head
 //! - [`lifecycle`]: the state machine of one service
 //! - [`supervision`]: the lives of all services of an application: their order and their groups
@@ -36,6 +37,7 @@ pub mod restart;
 pub mod contract;
 pub mod fair;
 pub mod heard;
+pub mod link;
 pub mod route;
 
 pub mod lifecycle;

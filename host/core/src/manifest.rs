@@ -15,6 +15,7 @@ use crate::grant::Grants;
 use crate::health::Health;
 use crate::instances::InstancePolicy;
 use crate::limits::{HttpLimits, ServiceLimits};
+use crate::link::LinkPolicy;
 use crate::name::{AppName, GroupName, ServiceName};
 use crate::restart::RestartPolicy;
 use crate::route::RouteSpec;
@@ -49,6 +50,9 @@ pub struct Manifest {
     pub host: HostSettings,
     pub services: BTreeMap<ServiceName, Service>,
     pub groups: BTreeMap<GroupName, Group>,
+    /// Caller and callee → how its calls are treated; both are services of this manifest. Whether
+    /// the one calls the other shows only when their components are known.
+    pub links: BTreeMap<(ServiceName, ServiceName), Spanned<LinkPolicy>>,
     /// All routes, from `routes` and `[[route]]`, without conflicts; in no promised order.
     pub routes: Vec<Route>,
     /// What works but is probably not meant.
@@ -60,6 +64,12 @@ impl Manifest {
     /// panics, whatever the text.
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
         check::parse(text)
+    }
+
+    /// How calls of the one to the other are treated: what is written, or the defaults.
+    pub fn link_policy(&self, caller: &ServiceName, callee: &ServiceName) -> LinkPolicy {
+        let written = self.links.get(&(caller.clone(), callee.clone()));
+        written.map_or_else(LinkPolicy::default, |policy| policy.value.clone())
     }
 
     /// What works but is probably not meant.

@@ -24,6 +24,7 @@ mod grants;
 mod group;
 mod health;
 mod http;
+mod link;
 mod service;
 mod step;
 mod usage;
@@ -151,6 +152,7 @@ impl Checker {
         }
         self.known_services(&names, &services, &routes);
         let groups = self.groups(&file.group, &names);
+        let links = self.link_policies(&file.link, &names);
         self.order(&services, &groups);
         self.conflicts(&routes);
         self.memory_of_all(&host, &services);
@@ -166,6 +168,7 @@ impl Checker {
             host,
             services,
             groups,
+            links,
             routes: routes.collect(),
             warnings: Vec::new(),
         })

@@ -23,11 +23,11 @@ use crate::route::{HostPattern, PathPattern};
 use crate::size::ByteSize;
 use crate::spanned::Spanned;
 use crate::supervision::{Escalate, Strategy};
-use crate::{core_dump, health, instances, limits, restart};
+use crate::{core_dump, health, instances, limits, link, restart};
 
 /// Where a key is known, for people who wrote it into another table.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    let tables: [(&str, &[&str]); 16] = [
+    let tables: [(&str, &[&str]); 19] = [
         ("[http]", HttpFile::KEYS),
         ("http.limits", HttpLimitsFile::KEYS),
         ("[host]", HostFile::KEYS),
@@ -43,6 +43,9 @@ pub(super) fn home_of(key: &str) -> Option<String> {
         ("[[route]]", RouteFile::KEYS),
         ("[group.NAME]", GroupFile::KEYS),
         ("the group's restart", GroupRestartFile::KEYS),
+        ("[link.CALLER.CALLEE]", LinkFile::KEYS),
+        ("the link's retry-budget", RetryBudgetFile::KEYS),
+        ("the link's breaker", BreakerFile::KEYS),
         ("the manifest itself", ManifestFile::KEYS),
     ];
     let homes: Vec<&str> = tables
@@ -74,6 +77,10 @@ table! {
         "route" route: Vec<Spanned<RouteFile>>,
         /// Services that start, fail and restart together, each group a table `[group.NAME]`.
         "group" group: Map<GroupFile>,
+        /// How the calls of one service to another are treated, each pair a table
+        /// `[link.CALLER.CALLEE]`. A link needs none: that a service imports what another exports
+        /// makes it.
+        "link" link: Map<Map<LinkFile>>,
     }
 }
 
@@ -194,7 +201,9 @@ table! {
         /// `{*rest}` for all that follows, also for nothing. The most specific route wins.
         #[schemars(extend("default" = []))]
         "routes" routes: Vec<Spanned<PathPattern>>,
-        /// Imported interface → service that exports it. Needed only where two services export it.
+        /// Imported interface → service that exports it, with or without the interface's version.
+        /// Needed only where two services export it, and for `wasi:http/handler` and
+        /// `wasi:http/incoming-handler`, which every HTTP service exports.
         #[schemars(extend("default" = {}))]
         "links" links: Map<ServiceName>,
         /// Services that this one starts after: it waits until each of them is up, or has been given
@@ -552,6 +561,65 @@ table! {
         /// The wait before the whole group starts again, as for a service.
         #[schemars(extend("default" = restart::default_backoff().to_string()))]
         "backoff" backoff: DurationRange,
+    }
+}
+
+table! {
+    /// How the calls of one service to another are treated, whatever the interface. The first NAME is
+    /// the service that calls, the second the one that is called.
+    LinkFile {
+        /// The longest a call may take, waiting and retries included. The callee's `limits.deadline`
+        /// and what is left of the caller's time hold as well.
+        "timeout" timeout: Time,
+        /// Attempts after the first, within the call's time. A call that never began (no instance, no
+        /// room, the service just starting) is tried again; one that began only if its function is in
+        /// `idempotent`. 0: none.
+        #[schemars(extend("default" = link::RETRIES), range(max = link::RETRIES_MAX))]
+        "retries" retries: u32,
+        /// Retries in relation to calls, so that they never multiply an overload.
+        "retry-budget" retry_budget: RetryBudgetFile,
+        /// Calls at the same time; one more fails at once. Default: as many as the callee takes.
+        #[schemars(range(min = 1, max = limits::CONCURRENCY_MAX))]
+        "concurrency" concurrency: u32,
+        /// Stop calling a service that fails and fails, and look now and then whether it is well
+        /// again. Default: no breaker; `breaker = {}` is one with its defaults.
+        "breaker" breaker: BreakerFile,
+        /// Functions that may be called twice for once: `"find"`, or `"cart.total"` for a method or
+        /// static function of a resource.
+        #[schemars(extend("default" = []))]
+        "idempotent" idempotent: Vec<Spanned<String>>,
+    }
+}
+
+table! {
+    /// Retries in relation to calls: a share of them, and a few that are always allowed.
+    RetryBudgetFile {
+        /// Retries per hundred calls.
+        #[schemars(extend("default" = link::BUDGET_PERCENT), range(max = link::BUDGET_PERCENT_MAX))]
+        "percent" percent: u32,
+        /// Retries per second beside, for those who call rarely.
+        #[schemars(extend("default" = link::BUDGET_PER_SECOND), range(max = link::BUDGET_PER_SECOND_MAX))]
+        "per-second" per_second: u32,
+        /// How long a call counts.
+        #[schemars(extend("default" = text(link::BUDGET_WITHIN)))]
+        "within" within: Time,
+    }
+}
+
+table! {
+    /// When calls are not even begun. Failures are crashes, deadlines, no room and a service that is
+    /// not there; an error that the callee answers is none.
+    BreakerFile {
+        /// So many failures `within` the window open the breaker: calls then fail at once.
+        #[schemars(extend("default" = link::BREAKER_FAILURES), range(min = 1, max = link::BREAKER_FAILURES_MAX))]
+        "failures" failures: u32,
+        /// The window in which failures are counted.
+        #[schemars(extend("default" = text(link::BREAKER_WITHIN)))]
+        "within" within: Time,
+        /// How long it stays open before one call is let through to see: from the floor, doubling to
+        /// the ceiling as long as that call fails, each time somewhere below the bound.
+        #[schemars(extend("default" = link::default_open().to_string()))]
+        "open" open: DurationRange,
     }
 }
 

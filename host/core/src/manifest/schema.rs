@@ -143,7 +143,7 @@ impl Page<'_> {
                     (_, _, Some(_)) => (dotted.clone(), dotted.clone()),
                 };
                 found.push((title, path, inner.clone()));
-            } else if inner.get("anyOf").is_some() {
+            } else if inner.get("anyOf").is_some() || inner["additionalProperties"].is_object() {
                 found.extend(self.below(path, &format!("{key}.NAME"), inner));
             }
         }

@@ -932,6 +932,88 @@ fn services_that_wait_for_one_another() {
 }
 
 #[test]
+fn links_are_read_each_with_its_defaults() {
+    let text = "name = \"shop\"\n[service]\ncart.component = \"c.wasm\"\nweb.component = \"w.wasm\"\n\
+        [link.web.cart]\ntimeout = \"200ms\"\nretries = 0\nconcurrency = 8\nidempotent = [\"find\", \"cart.total\"]\n\
+        retry-budget = { percent = 50, per-second = 0 }\nbreaker = { failures = 3, open = \"2s..1m\" }\n\
+        [link.cart.cart]\nbreaker = {}";
+    let manifest = Manifest::parse(text).unwrap_or_else(|m| panic!("{}", render(text, &m)));
+    let service = |name: &str| ServiceName::parse(name).unwrap();
+    let web = manifest.link_policy(&service("web"), &service("cart"));
+    assert_eq!(web.timeout, Some(Duration::from_millis(200)));
+    assert_eq!((web.retries, web.concurrency), (0, Some(8)));
+    assert_eq!((web.budget.percent, web.budget.per_second), (50, 0));
+    assert_eq!(web.budget.within, Duration::from_secs(10));
+    let breaker = web.breaker.unwrap();
+    assert_eq!(
+        (breaker.failures, breaker.within),
+        (3, Duration::from_secs(10))
+    );
+    assert_eq!(breaker.open.to_string(), "2s..1m");
+    assert!(web.is_idempotent("find") && web.is_idempotent("[method]cart.total"));
+    assert!(!web.is_idempotent("buy"));
+    assert_eq!(&text[web.idempotent[1].span.clone()], "\"cart.total\"");
+    let own = manifest.link_policy(&service("cart"), &service("cart"));
+    assert_eq!(own.breaker, Some(crate::link::BreakerPolicy::default()));
+    let unwritten = manifest.link_policy(&service("cart"), &service("web"));
+    assert_eq!(unwritten, crate::link::LinkPolicy::default());
+    let written = &manifest.links[&(service("web"), service("cart"))];
+    assert_eq!(
+        &text[written.span.clone()],
+        "cart",
+        "where a mistake points to"
+    );
+}
+
+#[test]
+fn bad_links() {
+    for (written, expected) in [
+        (
+            "[link.crt.cart]\n[link.cart.web]\n[link.cart.\"C d\"]",
+            expect![[r#"
+                3:7 unknown-service «crt» there is no service `crt` — unknown service (did you mean `cart`?)
+                4:12 unknown-service «web» there is no service `web` — unknown service (write [service.web] or name another service)
+                5:12 bad-name «"C d"» a name starts with a lower-case letter, not with `C` — name of a service (write [link.CALLER.CALLEE], with the names of two services)
+            "#]],
+        ),
+        ("[link.cart]\ntimeout = \"1s\"", expect![[r#"
+            4:11 wrong-type «"1s"» `timeout` must be a table, not a string — is a string
+        "#]]),
+        ("[link.cart.cart]\nretry = 3\nfailures = 2", expect![[r#"
+            4:1 unknown-key «retry» `link.cart.cart` has no key `retry` — unknown key (known keys: timeout, retries, retry-budget, concurrency, breaker, idempotent)
+            5:1 unknown-key «failures» `link.cart.cart` has no key `failures` — unknown key (`failures` is a key of the link's breaker)
+        "#]]),
+        (
+            "[link.cart.cart]\ntimeout = \"2h\"\nretries = 11\nconcurrency = 0\n\
+             retry-budget = { percent = 201, per-second = 10001, within = \"100ms\" }\n\
+             breaker = { failures = 0, within = \"2h\", open = \"1ms..1s\" }",
+            expect![[r#"
+                4:11 out-of-range «"2h"» `timeout` must be at most 1h, not 2h — out of range (from 1ms to 1h)
+                5:11 out-of-range «11» `retries` must be at most 10, not 11 — out of range (from 0 to 10)
+                6:15 out-of-range «0» `concurrency` must be at least 1, not 0 — out of range (from 1 to 100000)
+                7:28 out-of-range «201» `percent` must be at most 200, not 201 — out of range (from 0 to 200)
+                7:46 out-of-range «10001» `per-second` must be at most 10000, not 10001 — out of range (from 0 to 10000)
+                7:62 out-of-range «"100ms"» `within` must be at least 1s, not 100ms — out of range (from 1s to 1m)
+                8:24 out-of-range «0» `failures` must be at least 1, not 0 — out of range (from 1 to 1000)
+                8:36 out-of-range «"2h"» `within` must be at most 1h, not 2h — out of range (from 1ms to 1h)
+                8:49 out-of-range «"1ms..1s"» `open` must be from 10ms to 1h, not 1ms..1s — out of range (for example "1s..30s")
+            "#]],
+        ),
+        (
+            "[link.cart.cart]\nbreaker = true\nretry-budget = \"20%\"\nidempotent = [\"find\", 3, \"find\"]",
+            expect![[r#"
+                4:11 wrong-type «true» `breaker` must be a table, not true or false — is true or false
+                5:16 wrong-type «"20%"» `retry-budget` must be a table, not a string — is a string
+                6:23 wrong-type «3» `idempotent` must be a string, not a whole number — is a whole number
+                6:26 duplicate-function «"find"» `find` is listed twice, first in line 6 — again (remove one of them)
+            "#]],
+        ),
+    ] {
+        tables(written, &expected);
+    }
+}
+
+#[test]
 fn how_long_callers_may_be_held_has_bounds() {
     service(
         "restart = { hold = \"61s\" }",
