@@ -138,7 +138,11 @@ mod tests {
     #[test]
     fn shares_are_per_cent() {
         assert_eq!("50%".parse::<CpuShare>().unwrap().percent(), 50);
-        assert_eq!(" 200 % ".parse::<CpuShare>().unwrap().to_string(), "200%");
+        let share: CpuShare = " 200 % ".parse().unwrap();
+        assert_eq!(share.to_string(), "200%");
+        let json = serde_json::to_value(share).unwrap();
+        assert_eq!(json, "200%");
+        assert_eq!(serde_json::from_value::<CpuShare>(json).unwrap(), share);
         for bad in ["", "%", "50", "0.5%", "-1%", "half"] {
             assert_eq!(
                 bad.parse::<CpuShare>(),

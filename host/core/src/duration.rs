@@ -160,6 +160,7 @@ mod tests {
             ("1 m", 60_000),
             ("1h", 3_600_000),
             ("2d", 172_800_000),
+            ("3650d", 3650 * 86_400_000),
         ];
         for (text, millis) in good {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
@@ -185,6 +186,12 @@ mod tests {
         assert_eq!(range.floor(), Duration::from_millis(100));
         assert_eq!(range.ceiling(), Duration::from_secs(30));
         assert_eq!(range.to_string(), "100ms..30s");
+        let json = serde_json::to_value(range).unwrap();
+        assert_eq!(json, "100ms..30s");
+        assert_eq!(
+            serde_json::from_value::<DurationRange>(json).unwrap(),
+            range
+        );
         for (text, why) in [
             ("100ms", BadDuration::NotARange),
             ("1s..100ms", BadDuration::FloorAboveCeiling),

@@ -139,6 +139,7 @@ mod tests {
         for bad in [
             "", "a b", "a\"b", "a/b", "a@b", "a,b", "a\\b", "a\r\nb", "\u{e4}", ":80", "a:b",
             "a:80:80", "a:65536", "a:+80", "[::1", "[]", "[::1]a", "[::1]:b", "a[::1]", "::1",
+            "[::1\"]", "[:: 1]",
         ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }
@@ -156,5 +157,29 @@ mod tests {
         assert!(!is_trace_parent(format!("01-{trace}more").as_bytes()));
         assert!(!is_trace_parent(format!("00-{trace}-more").as_bytes()));
         assert!(!is_trace_parent(format!("ff-{trace}").as_bytes()));
+    }
+
+    #[test]
+    fn a_trace_is_four_fields_of_hexadecimal_digits_between_dashes() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for at in 0..good.len() {
+            for wrong in [b'g', b'A', b'-', b'0', b' ', 0xc3] {
+                let mut bytes = good.as_bytes().to_vec();
+                let right = std::mem::replace(&mut bytes[at], wrong);
+                // A zero instead of a digit says something else, but says it well.
+                let still = wrong == right || (wrong == b'0' && right != b'-');
+                assert_eq!(is_trace_parent(&bytes), still, "{at}: {wrong:?}");
+            }
+        }
+        for length in 0..good.len() {
+            assert!(!is_trace_parent(&good.as_bytes()[..length]), "{length}");
+        }
+        let (zeros, id) = ("0".repeat(32), "b7ad6b7169203331");
+        assert!(!is_trace_parent(format!("00-{zeros}-{id}-01").as_bytes()));
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let zeros = "0".repeat(16);
+        assert!(!is_trace_parent(
+            format!("00-{trace}-{zeros}-01").as_bytes()
+        ));
     }
 }

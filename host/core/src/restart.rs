@@ -224,6 +224,31 @@ mod tests {
         assert_ne!(waits(1), waits(2));
     }
 
+    /// What its author's own program prints for this seed.
+    #[test]
+    fn the_generator_is_splitmix64() {
+        let mut random = SplitMix64(1_234_567);
+        let drawn: Vec<u64> = std::iter::repeat_with(|| random.next()).take(5).collect();
+        let published = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!(drawn, published);
+    }
+
+    #[test]
+    fn draws_reach_both_ends_and_nothing_beyond() {
+        let mut random = SplitMix64(7);
+        let drawn: std::collections::BTreeSet<u64> = std::iter::repeat_with(|| random.up_to(2))
+            .take(200)
+            .collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(random.up_to(0), 0);
+    }
+
     #[test]
     fn a_range_of_one_value_always_waits_for_it() {
         let mut backoff = Backoff::new(range(50, 50), 3);

@@ -168,6 +168,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn sizes_are_handed_on_as_they_are() {
+        let size = ByteSize::kib(3);
+        assert_eq!((size.as_u64(), size.as_usize()), (3072, 3072));
+        let json = serde_json::to_value(size).unwrap();
+        assert_eq!(json, "3KiB");
+        assert_eq!(serde_json::from_value::<ByteSize>(json).unwrap(), size);
+    }
+
     proptest! {
         #[test]
         fn sizes_round_trip(bytes: u64) {

@@ -50,3 +50,14 @@ impl<T: PartialEq> PartialEq for Spanned<T> {
 }
 
 impl<T: Eq> Eq for Spanned<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_is_what_says_the_same_wherever_it_stands() {
+        assert_eq!(Spanned::new("a", 0..1), Spanned::new("a", 7..8));
+        assert_ne!(Spanned::new("a", 0..1), Spanned::new("b", 0..1));
+    }
+}

@@ -174,3 +174,26 @@ proptest! {
         prop_assert_eq!(taken, pushed);
     }
 }
+
+#[test]
+fn who_is_at_work_is_not_taken_for_one_that_was_idle() {
+    let mut queue = FairQueue::default();
+    let (ahead, behind) = (queue.join(100, None), queue.join(100, None));
+    let now = Duration::ZERO;
+    let next = |queue: &mut FairQueue<ShareId>| match queue.next(now) {
+        Next::Run(id, _) => id,
+        other => panic!("{other:?}"),
+    };
+    queue.push(ahead, ahead).unwrap();
+    assert_eq!(next(&mut queue), ahead);
+    queue.charge(ahead, 10 * MS, now);
+    // One after the other, on two threads.
+    queue.push(behind, behind).unwrap();
+    queue.push(ahead, ahead).unwrap();
+    assert_eq!(next(&mut queue), behind);
+    assert_eq!(next(&mut queue), ahead);
+    // The first is still at work when it has more to do: it is as far behind as before.
+    queue.push(behind, behind).unwrap();
+    queue.push(ahead, ahead).unwrap();
+    assert_eq!(next(&mut queue), behind);
+}

@@ -757,3 +757,17 @@ fn phases_say_what_they_are() {
         assert_eq!(seen, is, "{name}");
     }
 }
+
+#[test]
+fn crashes_are_not_forgotten_while_a_service_is_not_ready() {
+    let restart = RestartPolicy::default();
+    let mut life = Lifecycle::new(Settings::new(Kind::Http, restart), 1);
+    for (millis, event) in (0..).zip(["start", "started", "crash", "unready"]) {
+        let event = parse(event, &life);
+        life.step(Duration::from_millis(millis), event);
+    }
+    assert!(matches!(life.phase(), Phase::Unready { crashes: 1, .. }));
+    let event = parse("well", &life);
+    life.step(Duration::from_millis(4), event);
+    assert!(matches!(life.phase(), Phase::Ready { crashes: 1, .. }));
+}

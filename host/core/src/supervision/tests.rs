@@ -592,3 +592,74 @@ fn who_waits_is_known_with_the_time_of_the_next_try() {
     step(1007, "a restart");
     assert_eq!(step(1008, "stop"), (no, no, no, false));
 }
+
+/// Lets all happen in a millisecond each, beginning with `now`; returns the time after it.
+fn play(stage: &mut Stage, mut now: u64, events: &[&str]) -> u64 {
+    for event in events {
+        let input = stage.input(event);
+        for output in stage.machine.step(Duration::from_millis(now), input) {
+            stage.render(&output);
+        }
+        now += 1;
+    }
+    now
+}
+
+#[test]
+fn what_drains_to_start_anew_is_coming() {
+    let mut stage = Stage::new(1, &[], vec![]);
+    play(&mut stage, 0, &["start", "a up", "a restart"]);
+    assert_eq!(stage.machine.phase(0).name(), "draining");
+    assert!(stage.machine.is_coming(0));
+    play(&mut stage, 3, &["stop"]);
+    assert!(!stage.machine.is_coming(0));
+}
+
+#[test]
+fn a_late_timer_of_a_group_does_not_end_its_next_wait() {
+    let groups = vec![group(&[0, 1, 2], Strategy::OneForOne, 2, Escalate::Restart)];
+    let mut stage = Stage::new(3, &[], groups);
+    let all_fail = [
+        "a up",
+        "b up",
+        "c up",
+        "a fails",
+        "b fails",
+        "c fails",
+        "c drained",
+        "b drained",
+        "a drained",
+    ];
+    let now = play(&mut stage, 0, &["start"]);
+    let now = play(&mut stage, now, &all_fail);
+    let first = stage.group_timer;
+    let now = play(&mut stage, now + 1000, &["group timer"]);
+    assert_eq!(stage.machine.phase(0).name(), "starting");
+    assert_eq!(stage.machine.stale(), 0);
+    let now = play(&mut stage, now, &all_fail);
+    assert_ne!(stage.group_timer, first);
+    let late = [format!("group {first}"), format!("group {first}")];
+    let late = late.each_ref().map(String::as_str);
+    let now = play(&mut stage, now + 2000, &late);
+    assert_eq!(stage.machine.stale(), 2);
+    assert!(matches!(
+        stage.machine.phase(0).name(),
+        "stopped" | "backing-off"
+    ));
+    play(&mut stage, now, &["group timer"]);
+    assert_eq!(stage.machine.phase(0).name(), "starting");
+}
+
+#[test]
+fn who_has_not_stopped_yet_is_not_disturbed_by_a_start() {
+    let mut stage = Stage::new(2, &[(1, 0)], vec![]);
+    // The first waits for the second to stop when both are to start again.
+    let stopping = ["start", "a up", "b up", "stop"];
+    let now = play(&mut stage, 0, &stopping);
+    let phases = |stage: &Stage| [0, 1].map(|member| stage.machine.phase(member).name());
+    assert_eq!(phases(&stage), ["ready", "draining"]);
+    let now = play(&mut stage, now, &["start"]);
+    assert_eq!(phases(&stage), ["ready", "draining"]);
+    play(&mut stage, now, &["b drained"]);
+    assert_eq!(phases(&stage), ["ready", "starting"]);
+}

@@ -61,6 +61,9 @@ fn the_design_example_is_read() {
     let cart = &manifest.services["cart"];
     assert_eq!(cart.limits.memory, ByteSize::mib(64));
     assert_eq!(cart.limits.memory_total, ByteSize::gib(4));
+    let host = &manifest.host;
+    let paths = [&host.cache, &host.state].map(|path| path.as_ref().unwrap().to_str().unwrap());
+    assert_eq!(paths, ["cache", "state"]);
     let dumps = cart.core_dumps.unwrap();
     assert_eq!((dumps.count, dumps.size), (8, ByteSize::mib(16)));
     let health = cart.health.as_ref().unwrap();
@@ -1317,4 +1320,30 @@ proptest! {
         let text: Vec<&str> = order.iter().map(|at| lines[at.index(lines.len())]).collect();
         sane(&text.join("\n"))?;
     }
+}
+
+#[test]
+fn a_manifest_as_long_as_it_may_be_is_read() {
+    let mut text = "name='a'\nservice.b.component='b.wasm'\n#".to_owned();
+    text.push_str(&" ".repeat(MANIFEST_BYTES_MAX - text.len()));
+    assert!(Manifest::parse(&text).is_ok());
+    text.push(' ');
+    assert_eq!(Manifest::parse(&text).unwrap_err()[0].code, "too-large");
+}
+
+#[test]
+fn no_remedy_is_better_than_one_that_is_wrong_too() {
+    let help = |key: &str, value: &str| {
+        let text = format!(
+            "name = \"shop\"\n[service.cart]\ncomponent = \"c.wasm\"\nlimits = {{ {key} = \"{value}\" }}"
+        );
+        Manifest::parse(&text).unwrap_err()[0].help.clone()
+    };
+    let write = |text: &str| Some(format!("write \"{text}\""));
+    assert_eq!(help("deadline", "5"), write("5s"));
+    assert_eq!(help("deadline", "123456789"), write("123456789s"));
+    assert_eq!(help("deadline", "1234567890"), None);
+    assert_eq!(help("deadline", "sec"), None);
+    assert_eq!(help("cpu-share", "50"), write("50%"));
+    assert_eq!(help("cpu-share", "0"), None);
 }
