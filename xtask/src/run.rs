@@ -22,6 +22,15 @@ pub(crate) fn target_dir() -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    // What cargo told xtask of xtask: there are build scripts that look at these (ring's), and would
+    // compile anew, for minutes, whenever xtask calls cargo after somebody else did.
+    for (name, _) in env::vars_os() {
+        let own =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(own) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 

@@ -10,8 +10,8 @@ use crate::{guests, run};
 const LINE: &str = "zoo | ";
 
 const HEAD: &str = "\
-| member | undisturbed p50 / p99, ms | disturbed p50 / p99, ms | host before, MiB | peak | after |
-|---|---|---|---|---|---|";
+| member | undisturbed p50 / p99, ms | disturbed p50 / p99, ms | p99, times | host before, MiB | peak | after |
+|---|---|---|---|---|---|---|";
 
 /// All members, or those whose names contain `args[0]`.
 pub(crate) fn zoo(args: &[String]) -> Result {
@@ -36,7 +36,7 @@ pub(crate) fn zoo(args: &[String]) -> Result {
     println!("{HEAD}");
     // The test's name stands before the first line that it prints.
     for line in text.lines().filter_map(|line| line.split_once(LINE)) {
-        println!("| {}", line.1);
+        println!("| {}", with_ratio(line.1));
     }
     if output.status.success() {
         return Ok(());
@@ -46,4 +46,33 @@ pub(crate) fn zoo(args: &[String]) -> Result {
         .filter(|line| line.ends_with("FAILED"))
         .collect();
     Err(format!("the zoo failed:\n{}", failed.join("\n")))
+}
+
+/// The line with a column more, after those that it is made of: the bystander's 99th percentile
+/// beside the misdeed in terms of the undisturbed one.
+fn with_ratio(line: &str) -> String {
+    let columns: Vec<&str> = line.split(" | ").collect();
+    let p99 = |column: Option<&&str>| column?.split_once(" / ")?.1.parse::<f64>().ok();
+    match (p99(columns.get(1)), p99(columns.get(2))) {
+        (Some(undisturbed), Some(disturbed)) => {
+            let ratio = format!("{:.1}", disturbed / undisturbed);
+            let mut columns = columns;
+            columns.insert(3, &ratio);
+            columns.join(" | ")
+        }
+        _ => line.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_how_much_slower_the_bystander_was() {
+        let line = "spin | 0.20 / 0.50 | 0.40 / 1.25 | 30 | 42 | 31 |";
+        let row = "spin | 0.20 / 0.50 | 0.40 / 1.25 | 2.5 | 30 | 42 | 31 |";
+        assert_eq!(with_ratio(line), row);
+        assert_eq!(with_ratio("spin | no figures |"), "spin | no figures |");
+    }
 }
