@@ -312,6 +312,13 @@ impl AnswerBody {
         match polled {
             Some(Ok(frame)) => self.pass(frame),
             None => {
+                // Where the guest's stream and its call end together, wasmtime may not have counted.
+                if let Some(declared) = self.declared.filter(|declared| self.sent < *declared) {
+                    let sent = self.sent;
+                    return self.fail(BodyError::Invalid {
+                        reason: format!("it ended after {sent} of {declared} bytes"),
+                    });
+                }
                 self.settle();
                 Poll::Ready(None)
             }
