@@ -141,9 +141,10 @@ pub(super) struct Place<'a>(&'a AtomicUsize);
 impl Place<'_> {
     pub(super) fn take(waiting: &AtomicUsize, places: usize) -> Option<Place<'_>> {
         let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-            (waiting < places).then_some(waiting + 1)
+            (waiting < places).then(|| waiting + 1)
         });
-        taken.is_ok().then_some(Place(waiting))
+        // Not made where it was not taken: it gives back when it is dropped.
+        taken.is_ok().then(|| Place(waiting))
     }
 }
 
@@ -180,6 +181,17 @@ mod tests {
         let (_second, waited) = second.await.unwrap().unwrap();
         assert!(waited > Duration::ZERO);
         assert_eq!(admission.waiting(), 0);
+    }
+
+    #[test]
+    fn whoever_finds_no_place_in_the_queue_takes_none_away() {
+        let waiting = AtomicUsize::new(0);
+        assert!(Place::take(&waiting, 0).is_none());
+        let place = Place::take(&waiting, 1);
+        assert!(Place::take(&waiting, 1).is_none());
+        assert_eq!(waiting.load(Ordering::Relaxed), 1);
+        drop(place);
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
