@@ -13,7 +13,7 @@ use skep_core::status::{CrashLine, CrashReport, CrashedRequest};
 use crate::core_dump::Dump;
 use crate::instance::Failure;
 use crate::log::{RecentLine, rfc3339, trap_report};
-use crate::service::{Doing, Lost, Revision};
+use crate::service::{Doing, Lost, Revision, Work};
 
 /// Crashes kept of a service. A report has at most some 100 KiB: frames, lines and requests are
 /// bounded each.
@@ -125,12 +125,27 @@ fn micros(duration: Duration) -> u64 {
 }
 
 fn request(doing: &Doing) -> CrashedRequest {
-    let path = doing.target.as_ref().map_or("/", |target| target.path());
-    CrashedRequest {
-        id: doing.id.as_str().to_owned(),
-        method: doing.method.as_str().to_owned(),
-        path: path[..path.floor_char_boundary(PATH_KEPT)].to_owned(),
-        route: doing.route.as_deref().map(str::to_owned),
+    let id = doing.id.as_str().to_owned();
+    match &doing.work {
+        Work::Answer {
+            method,
+            target,
+            route,
+        } => {
+            let path = target.as_ref().map_or("/", |target| target.path());
+            CrashedRequest {
+                id,
+                method: method.as_str().to_owned(),
+                path: path[..path.floor_char_boundary(PATH_KEPT)].to_owned(),
+                route: route.as_deref().map(str::to_owned),
+            }
+        }
+        Work::Call { caller, function } => CrashedRequest {
+            id,
+            method: format!("call by {caller}"),
+            path: function.to_string(),
+            route: None,
+        },
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod build;
 mod check;
+mod links;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use skep_core::name::ServiceName;
 
 pub(crate) use self::build::routes;
 pub use self::build::{Built, Machinery, Works, build, kinds, pool_size, wants_core_dumps};
-use crate::artifact::{Artifact, Role};
+pub use self::links::{Link, Links};
+use crate::artifact::{Artifact, Description, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;
 
@@ -29,6 +31,8 @@ pub struct Application {
     pub source: Source,
     /// The services' components.
     pub parts: BTreeMap<ServiceName, Part>,
+    /// Who calls whom.
+    pub links: Links,
     /// What works but is probably not meant.
     pub warnings: Vec<Mistake>,
 }
@@ -59,7 +63,7 @@ impl Part {
         match self.role {
             Runs::Handler(HandlerKind::Async) => Kind::Concurrent,
             _ if self.artifact.description().concurrent => Kind::Concurrent,
-            Runs::Handler(HandlerKind::Sync) | Runs::Worker => Kind::Serial,
+            Runs::Handler(HandlerKind::Sync) | Runs::Provider | Runs::Worker => Kind::Serial,
         }
     }
 }
@@ -67,20 +71,28 @@ impl Part {
 /// How a component is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runs {
-    /// It handles requests.
+    /// It handles requests. It may answer calls of other services as well.
     Handler(HandlerKind),
+    /// It answers calls of other services.
+    Provider,
     /// It is a program.
     Worker,
 }
 
 impl Runs {
     /// What its exports make of it; none if there is nothing to run.
-    pub fn of(role: Role) -> Option<Runs> {
-        match role {
+    pub fn of(description: &Description) -> Option<Runs> {
+        match description.role {
             Role::HttpHandler02 => Some(Runs::Handler(HandlerKind::Sync)),
             Role::HttpHandler03 => Some(Runs::Handler(HandlerKind::Async)),
             Role::Worker => Some(Runs::Worker),
-            Role::Library => None,
+            Role::Library => {
+                let callable = |item: &crate::artifact::Item| {
+                    item.kind == ItemKind::Interface && !item.functions.is_empty()
+                };
+                let mut exports = description.exports.iter();
+                exports.any(callable).then_some(Runs::Provider)
+            }
         }
     }
 
@@ -88,6 +100,7 @@ impl Runs {
     pub fn kind(self) -> lifecycle::Kind {
         match self {
             Runs::Handler(_) => lifecycle::Kind::Http,
+            Runs::Provider => lifecycle::Kind::Provider,
             Runs::Worker => lifecycle::Kind::Worker,
         }
     }
@@ -187,6 +200,7 @@ pub(crate) fn resolve(source: &Source, path: &Path) -> PathBuf {
 pub(crate) fn most_instances(service: &Service, part: &Part) -> u32 {
     match part.role {
         Runs::Handler(kind) => service.instances.for_handler(kind).max,
+        Runs::Provider => service.instances.for_handler(HandlerKind::Sync).max,
         Runs::Worker => 1,
     }
 }

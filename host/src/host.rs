@@ -451,7 +451,7 @@ impl Hosted {
         let own = self
             .stop_timeout
             .is_some_and(|timeout| began.elapsed() < timeout);
-        own && self.revision.admission().in_flight() > 0
+        own && self.revision.in_flight() > 0
     }
 }
 
@@ -631,7 +631,7 @@ fn connection_limits(manifest: &skep_core::manifest::Manifest) -> ConnectionLimi
 fn row(name: &ServiceName, hosted: &Hosted) -> ServiceStatus {
     use std::sync::atomic::Ordering::Relaxed;
     let counters = hosted.service.counters();
-    let in_flight = hosted.revision.admission().in_flight();
+    let in_flight = hosted.revision.in_flight();
     ServiceStatus {
         service: name.clone(),
         kind: hosted.role.kind(),

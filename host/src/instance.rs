@@ -1,10 +1,16 @@
 //! One wasmtime store with one instantiated component: how it is made, what it holds, and how a
 //! call on it ended. After a trap, a time-out or a cancellation it is never used again.
 //!
-//! Before it: `service` has admitted the request. Beside it: [`once`] serves one request at a
-//! time (WASI 0.2), [`shared`] several at once (WASI 0.3), [`worker`] runs a program.
+//! Before it: `service` has admitted the request. Beside it: [`live`] serves one at a time (WASI
+//! 0.2), a request with [`once`] or a call of a function with [`call`]; [`shared`] serves several at
+//! once (WASI 0.3), [`worker`] runs a program.
 
 mod appraisal;
+pub(crate) mod call;
+pub(crate) mod cargo;
+pub(crate) mod errand;
+pub(crate) mod holdings;
+pub mod live;
 pub mod memory;
 pub mod meter;
 pub mod once;
@@ -24,6 +30,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::appraisal::Appraisal;
 pub(crate) use self::appraisal::{ENTRY, PIECE, header_bytes};
+use self::errand::Errand;
+use self::holdings::Holdings;
 use self::memory::{InstanceMemory, MemoryLimitReached, MemoryLimits};
 use self::meter::{Meter, Verdict};
 use self::remains::{Remain, Remains};
@@ -32,6 +40,7 @@ use crate::core_dump::CoreDumps;
 use crate::memory::buffers::Buffers;
 use crate::memory::{Refusal, ServiceMemory};
 use crate::scheduler::{Panicked, Share};
+use crate::service::{CallError, CallKind};
 use crate::wasi::HttpTable;
 
 /// The limits that each instance of a revision is held to.
@@ -58,7 +67,7 @@ pub struct Mould {
     /// Its service in the queue of those that compute.
     pub(crate) share: Arc<Share>,
     /// Numbers instances within the revision, for logs.
-    pub(crate) instances: AtomicU64,
+    pub(crate) instances: Arc<AtomicU64>,
     /// Of those that crashed.
     pub(crate) remains: Arc<Remains>,
     /// Where their core dumps go, if they are wanted.
@@ -87,6 +96,7 @@ impl Mould {
             .and_then(|(dumps, failure)| {
                 // Others see now that their guest is gone, not when the dump is written.
                 store.data_mut().hooks = Hooks::new(self.granted.clone());
+                store.data_mut().holdings = Holdings::new(0);
                 dumps.take(store, failure)
             });
         self.remains.leave(instance, Remain { memory, dump });
@@ -109,7 +119,10 @@ impl Mould {
             memory,
             instance,
             handles: self.limits.handles,
-            _counted: Counted::new(),
+            errand: Errand::default(),
+            holdings: Holdings::new(self.limits.handles),
+            meter: meter.clone(),
+            counted: Counted::new(),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
@@ -175,24 +188,32 @@ pub struct GuestState {
     instance: u64,
     /// `limits.handles`.
     handles: usize,
-    _counted: Counted,
+    /// What it is at work for.
+    errand: Errand,
+    /// What it holds of other services' instances.
+    holdings: Holdings,
+    meter: Arc<Meter>,
+    counted: Counted,
 }
 
 /// Stores that exist now.
 static LIVE: AtomicU64 = AtomicU64::new(0);
+
+/// Stores that have ever been.
+static EVER: AtomicU64 = AtomicU64::new(0);
 
 /// How many instances of all services exist, with those that are being made or dropped.
 pub fn live() -> u64 {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// Counts a store for as long as it exists.
-struct Counted;
+/// Counts a store for as long as it exists, and has its number among all of all services.
+struct Counted(u64);
 
 impl Counted {
     fn new() -> Counted {
         LIVE.fetch_add(1, Ordering::Relaxed);
-        Counted
+        Counted(EVER.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -248,6 +269,38 @@ impl GuestState {
     /// Its number within the revision.
     pub(crate) fn instance(&self) -> u64 {
         self.instance
+    }
+
+    /// Its number among all instances of all services.
+    pub(crate) fn identity(&self) -> u64 {
+        self.counted.0
+    }
+
+    /// It is given something to do.
+    pub(crate) fn begin(&mut self, errand: Errand) {
+        self.hooks.set_depth(errand.depth);
+        self.errand = errand;
+    }
+
+    /// It is given something more to do, beside what it is at work for.
+    pub(crate) fn begin_beside(&mut self, errand: Errand) {
+        self.errand.join(errand);
+        self.hooks.set_depth(self.errand.depth);
+    }
+
+    /// What it is at work for.
+    pub(crate) fn errand(&self) -> &Errand {
+        &self.errand
+    }
+
+    /// What it holds of other services' instances.
+    pub(crate) fn holdings(&mut self) -> &mut Holdings {
+        &mut self.holdings
+    }
+
+    /// What charges it.
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 }
 
@@ -309,6 +362,9 @@ pub enum Failure {
     /// It did not come to an end in time.
     #[error("did not answer within `limits.deadline`")]
     Deadline,
+    /// A service that it called failed it, and it had no way to be told.
+    #[error("was failed by a service that it called")]
+    Callee(#[source] Box<CallError>),
     /// Host code that the guest called panicked: a bug in Skep or in wasmtime.
     #[error("host code panicked: {message}")]
     HostPanic {
@@ -325,7 +381,9 @@ impl Failure {
 
     /// Sorts the error of a call in a store with this state.
     pub(crate) fn of_call(error: wasmtime::Error, state: &GuestState) -> Failure {
-        if error.is::<CpuLimitReached>() {
+        if let Some(callee) = error.downcast_ref::<CallError>() {
+            Failure::Callee(Box::new(callee.first().clone()))
+        } else if error.is::<CpuLimitReached>() {
             Failure::CpuLimit(error.into())
         } else if error.is::<MemoryLimitReached>() {
             Failure::MemoryLimit(error.into())
@@ -357,7 +415,10 @@ impl Failure {
     pub fn is_crash(&self) -> bool {
         !matches!(
             self,
-            Failure::ErrorCode { .. } | Failure::Deadline | Failure::NoMemory(_)
+            Failure::ErrorCode { .. }
+                | Failure::Deadline
+                | Failure::NoMemory(_)
+                | Failure::Callee(_)
         )
     }
 
@@ -373,6 +434,13 @@ impl Failure {
             Failure::ErrorCode { .. } => "error-code",
             Failure::UnfinishedBody => "unfinished-body",
             Failure::Deadline => "deadline",
+            Failure::Callee(error) => match error.kind() {
+                CallKind::Unavailable => "callee-unavailable",
+                CallKind::Deadline => "callee-deadline",
+                CallKind::Failed => "callee-failed",
+                CallKind::Stale => "stale-handle",
+                CallKind::Impossible => "call-impossible",
+            },
             Failure::HostPanic { .. } => "host-panic",
         }
     }

@@ -17,6 +17,8 @@ pub mod lag;
 
 pub mod service;
 
+mod link;
+
 pub mod instance;
 
 pub mod deploy;

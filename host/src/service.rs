@@ -6,8 +6,11 @@
 
 mod admission;
 mod body;
+mod call_error;
 mod door;
 mod incident;
+mod invoke;
+mod lease;
 mod revision;
 
 use std::sync::Arc;
@@ -18,15 +21,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
+pub(crate) use self::admission::places_beyond;
 pub use self::admission::{Admission, Shed};
 pub(crate) use self::body::{AnswerBody, BodyError};
+pub use self::call_error::{CallCause, CallError, CallKind, Function};
 use self::door::Entrance;
 pub use self::door::{Closed, Door, Hold};
 pub use self::incident::Incident;
-pub(crate) use self::incident::{DOING_TOLD, Doing, Lost};
-pub use self::revision::{Handler, RequestLimits, Revision};
+pub(crate) use self::incident::{DOING_TOLD, Doing, Lost, Work};
+pub(crate) use self::invoke::{Invocation, Wanted};
+pub(crate) use self::lease::{Lease, Leases};
+pub use self::revision::{Beside, Handler, RequestLimits, Revision};
 use crate::gateway::body::IncomingBody;
 use crate::gateway::{RequestId, Stamp};
+use crate::instance::errand::Errand;
+use crate::instance::live::{Code, Live};
 use crate::instance::once::{self, Exchange, OnceBody, Progress};
 use crate::instance::{Failure, shared};
 
@@ -71,6 +80,18 @@ pub(crate) struct Call {
     pub(crate) route: Option<Arc<str>>,
     /// The client will be sent no body, whatever the guest writes: the request is a HEAD.
     pub(crate) head_only: bool,
+}
+
+impl Call {
+    /// What the guest is at work for.
+    fn errand(&self, deadline: Instant) -> Errand {
+        Errand {
+            request: Some(self.request_id.clone()),
+            depth: self.depth,
+            deadline: Some(deadline),
+            waiting: None,
+        }
+    }
 }
 
 /// What is known of a call when its response's head is there or it has failed.
@@ -151,6 +172,24 @@ impl Service {
         self.entrance.hold().await
     }
 
+    /// The same for a caller that has no longer than that.
+    async fn hold_until(&self, deadline: Option<Instant>) {
+        let held = self.entrance.hold();
+        match deadline {
+            Some(deadline) => {
+                // Whoever comes too late is told by what comes next.
+                let _ = tokio::time::timeout_at(deadline.into(), held).await;
+            }
+            None => {
+                held.await;
+            }
+        }
+    }
+
+    fn is_coming(&self) -> bool {
+        self.entrance.is_coming()
+    }
+
     /// Callers that wait for it to be open.
     pub fn held(&self) -> usize {
         self.entrance.held()
@@ -227,19 +266,20 @@ impl Service {
 
     async fn answer_once(
         self: &Arc<Self>,
-        code: Arc<once::Code>,
-        idle: Option<once::Live>,
+        code: Arc<Code>,
+        idle: Option<Live>,
         call: Call,
         ticket: body::Ticket,
         deadline: Instant,
         record: &mut CallRecord,
     ) -> Answer {
         let head_only = call.head_only;
+        let errand = call.errand(deadline);
         let request = once::Request {
             scheme: call.scheme,
             request: call.request,
             stamp: call.stamp,
-            depth: call.depth,
+            errand,
         };
         let mut exchange = Exchange::new(code, idle, request);
         let mut alarm = body::Alarm::new(deadline);
@@ -284,11 +324,12 @@ impl Service {
         record: &mut CallRecord,
     ) -> Answer {
         let head_only = call.head_only;
+        let errand = call.errand(deadline);
         let mut request = call.request.map(http_body_util::BodyExt::boxed_unsync);
         if let Some(stamp) = call.stamp {
             stamp.write(request.headers_mut());
         }
-        let pending = group.send(request, call.depth, ticket.doing().clone());
+        let pending = group.send(request, errand, ticket.doing().clone());
         record.instance = pending.instance();
         let meter = pending.meter();
         match pending.response(deadline).await {

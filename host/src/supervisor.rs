@@ -251,8 +251,8 @@ impl Shift {
     }
 
     fn stand(&mut self, standing: Standing) {
-        let http = self.charge.settings.kind == Kind::Http;
-        if http && !standing.phase.is_ready() {
+        let answers = self.charge.settings.kind != Kind::Worker;
+        if answers && !standing.phase.is_ready() {
             self.charge.service.close(self.closed(&standing));
         }
         // That it starts may be told when the start has come to its end already.
@@ -439,7 +439,7 @@ impl Shift {
     /// Tells if nothing runs any more, which was waited for.
     fn look_at_drain(&mut self) -> bool {
         if let Some(token) = self.drain
-            && self.charge.revision.admission().in_flight() == 0
+            && self.charge.revision.in_flight() == 0
             && self.worker_is_over()
         {
             self.drain = None;

@@ -17,6 +17,11 @@ pub enum Kind {
     Connection,
     /// What a guest still does after its response has been sent. Cancelled with its service.
     AfterResponse,
+    /// A call of a WASI 0.3 instance by another service. Cancelled with its caller.
+    Call,
+    /// Destructors of resources that other services have let go of. Cancelled at the callee's
+    /// deadline; a panic costs the instance that they are in.
+    Destructors,
     /// A guest's outgoing request until its response is there, and the sending of its body. Cancelled
     /// when the guest lets go of the response.
     OutgoingRequest,
@@ -30,9 +35,11 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, each at its own place.
-    const ALL: [Kind; 6] = [
+    const ALL: [Kind; 8] = [
         Kind::Connection,
         Kind::AfterResponse,
+        Kind::Call,
+        Kind::Destructors,
         Kind::OutgoingRequest,
         Kind::Instance,
         Kind::Supervisor,
@@ -44,6 +51,8 @@ impl Kind {
         match self {
             Kind::Connection => "connection",
             Kind::AfterResponse => "after-response",
+            Kind::Call => "call",
+            Kind::Destructors => "destructors",
             Kind::OutgoingRequest => "outgoing-request",
             Kind::Instance => "instance",
             Kind::Supervisor => "supervisor",

@@ -46,6 +46,8 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// Handles requests; its instances come and go while it is ready.
     Http,
+    /// Answers calls of other services, in the same way.
+    Provider,
     /// Runs until it ends (`wasi:cli/run`).
     Worker,
 }
@@ -225,7 +227,7 @@ impl Lifecycle {
         actions.push(Action::Report(Report::Ready {
             took: self.now.saturating_sub(since),
         }));
-        if self.settings.kind == Kind::Http {
+        if self.settings.kind != Kind::Worker {
             match unready {
                 Some(cause) => self.become_unready(cause, actions),
                 None => actions.push(Action::Open),
@@ -235,7 +237,7 @@ impl Lifecycle {
     }
 
     fn readiness_lost(&mut self, cause: Cause, actions: &mut Vec<Action>) -> bool {
-        if !self.phase.is_ready() || self.settings.kind != Kind::Http {
+        if !self.phase.is_ready() || self.settings.kind == Kind::Worker {
             return false;
         }
         self.close(actions);
@@ -338,7 +340,7 @@ impl Lifecycle {
     }
 
     fn health_failed(&mut self, cause: Cause, actions: &mut Vec<Action>) -> bool {
-        if !self.phase.is_up() || self.settings.kind != Kind::Http {
+        if !self.phase.is_up() || self.settings.kind == Kind::Worker {
             return false;
         }
         self.end_quiet_period();

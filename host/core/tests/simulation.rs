@@ -363,7 +363,7 @@ impl Life {
     fn settle(&mut self, event: &Event, epoch: u64, before: &Phase) {
         let starting = matches!(before, Phase::Starting { .. });
         let alive = starting || before.is_up();
-        let http = self.settings.kind == Kind::Http;
+        let http = self.settings.kind != Kind::Worker;
         let ended = match event {
             Event::Started { epoch: of, .. } => *of == epoch && starting && http,
             Event::StartFailed { epoch: of, .. } => *of == epoch && starting,
@@ -394,7 +394,7 @@ impl Life {
                 self.seen.abandoned += 1;
             }
             Action::Open => {
-                assert!(!self.open && self.settings.kind == Kind::Http);
+                assert!(!self.open && self.settings.kind != Kind::Worker);
                 self.open = true;
             }
             Action::Close => {
@@ -426,7 +426,7 @@ impl Life {
     /// anew each time.
     fn restate(&mut self, event: &Event, epoch: u64, before: &Phase) {
         let phase = self.machine.phase().clone();
-        let http = self.settings.kind == Kind::Http;
+        let http = self.settings.kind != Kind::Worker;
         let restart = self.settings.restart.clone();
         let starting = matches!(before, Phase::Starting { .. });
         let ready = before.is_up();
@@ -513,7 +513,7 @@ impl Life {
     /// Readiness opens and closes, and never starts anything.
     fn readiness(&mut self, event: &Event, epoch: u64, before: &Phase) {
         let phase = self.machine.phase();
-        let http = self.settings.kind == Kind::Http;
+        let http = self.settings.kind != Kind::Worker;
         match event {
             Event::Started { epoch: of, unready } if *of == epoch && phase != before => {
                 assert_eq!(phase.is_ready(), unready.is_none() || !http);
@@ -546,7 +546,7 @@ impl Life {
 
     fn check(&mut self, event: &Event, before: &Phase) {
         let phase = self.machine.phase();
-        let http = self.settings.kind == Kind::Http;
+        let http = self.settings.kind != Kind::Worker;
         let restart = &self.settings.restart;
         let changed = phase != before;
         assert_eq!(self.open, http && phase.is_ready(), "{phase:?}");

@@ -758,7 +758,7 @@ impl World {
             let service = &mut self.services[number];
             let down_for_good = phase.is_at_rest() && !self.machine.is_coming(number);
             service.fallen &= !phase.is_up() && !down_for_good;
-            let open = service.kind == Kind::Http && phase.is_ready();
+            let open = service.kind != Kind::Worker && phase.is_ready();
             assert_eq!(service.open, open, "{phase:?}");
             match phase {
                 Phase::Starting { .. } => assert!(service.outstanding.is_some()),
@@ -800,7 +800,7 @@ impl World {
         let service = &mut self.services[number];
         let starting = matches!(phase, Phase::Starting { .. });
         let alive = starting || phase.is_up();
-        let http = service.kind == Kind::Http;
+        let http = service.kind != Kind::Worker;
         let ended = match event {
             Event::Started { epoch: of, .. } => *of == epoch && starting && http,
             Event::StartFailed { epoch: of, .. } => *of == epoch && starting,

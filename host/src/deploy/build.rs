@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicU64;
 
 use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{InstancePre, Linker};
 use wasmtime_wasi_http::p3;
 
-use super::{Application, Part, Runs, chain, most_instances};
+use super::{Application, Link, Part, Runs, chain, most_instances};
 use crate::artifact::{Cache, Digest};
 use crate::capability::{self, Granted, Linkers};
 use crate::core_dump::{self, CoreDumps};
@@ -21,12 +22,15 @@ use crate::instance::memory::MemoryLimits;
 use crate::instance::pool::{Pool, Reuse};
 use crate::instance::remains::Remains;
 use crate::instance::shared::{Group, Sharing};
-use crate::instance::{GuestState, InstanceLimits, Mould, once, worker};
+use crate::instance::{GuestState, InstanceLimits, Mould, live, worker};
+use crate::link::{self, Wire};
 use crate::log::Sink;
 use crate::memory::buffers::Buffers;
 use crate::memory::{HostMemory, ServiceMemory};
 use crate::scheduler::{Scheduler, Share};
-use crate::service::{Admission, Handler, RequestLimits, Revision, Service as Handle};
+use crate::service::{
+    Admission, Beside, Handler, Leases, RequestLimits, Revision, Service as Handle, places_beyond,
+};
 
 /// Live instances of all services together, unless the manifest says otherwise: each may hold
 /// some MiB, and its slot some GiB of address space.
@@ -48,7 +52,19 @@ pub fn pool_size(application: &Application, kind: Kind) -> PoolSize {
     let manifest = &application.manifest;
     let of_kind = |(_, part): &(&Service, &Part)| part.engine() == kind;
     let sum = |sum, (service, part): (&Service, &Part)| {
-        u64::saturating_add(sum, most_instances(service, part).into())
+        let most = most_instances(service, part);
+        let beyond = match application.links.encircle(&service.name.value) {
+            true => places_beyond(most as usize) as u64,
+            false => 0,
+        };
+        // Those that are kept for handles on their resources come beside those at work, and those
+        // that serve calls beside those that are shared by several requests.
+        let shared = part.role == Runs::Handler(HandlerKind::Async);
+        let kept = match application.links.lead_to(&service.name.value) {
+            true => u64::from(most) * if shared { 2 } else { 1 },
+            false => 0,
+        };
+        u64::saturating_add(sum, u64::from(most) + beyond + kept)
     };
     let wanted = each(application).filter(of_kind).fold(0, sum);
     let wanted_by_all = each(application).fold(0, sum).max(1);
@@ -150,7 +166,7 @@ pub fn build(
             .map(|work| {
                 let handle = &handle;
                 let one = move |(service, part): &(&Service, &Part)| {
-                    revision(application, service, part, machinery, handle(service))
+                    revision(application, service, part, machinery, handle)
                 };
                 scope.spawn(move || work.iter().map(one).collect::<Vec<_>>())
             })
@@ -182,9 +198,10 @@ fn revision(
     service: &Service,
     part: &Part,
     machinery: &Machinery,
-    handle: Arc<Handle>,
+    handles: &impl Fn(&Service) -> Arc<Handle>,
 ) -> Result<Built, Mistake> {
     let name = &service.name.value;
+    let handle = handles(service);
     let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
     let Some(works) = machinery.works.get(&part.engine()) else {
         return Err(mistake(
@@ -200,6 +217,16 @@ fn revision(
         .linkers
         .get(part.linked)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
+    let wires = wires(application, service, handles);
+    let linker = match wires.is_empty() {
+        true => linker,
+        false => {
+            let mut linked = Linker::clone(&linker);
+            link::define(&mut linked, &compiled.component, handle.name(), &wires)
+                .map_err(|error| mistake("link", format!("`{name}`: {}", chain(&error))))?;
+            Arc::new(linked)
+        }
+    };
     let pre = linker
         .instantiate_pre(&compiled.component)
         .map_err(|error| {
@@ -238,12 +265,34 @@ fn revision(
         )),
         _ => None,
     };
-    let mould = Mould {
+    let instances: Arc<AtomicU64> = Arc::default();
+    let mould = || Mould {
         remains: remains.clone(),
-        core_dumps,
-        ..mould(service, works, granted, memory.clone(), stack, share)
+        instances: instances.clone(),
+        core_dumps: core_dumps.clone(),
+        ..mould(
+            service,
+            works,
+            granted.clone(),
+            memory.clone(),
+            stack,
+            share.clone(),
+        )
     };
-    let handler = handler(service, part, pre, mould, handle)
+    let called = application.links.lead_to(name);
+    let beside = match part.role {
+        Runs::Handler(HandlerKind::Async) if called => {
+            let code = Arc::new(live::Code::provider(pre.clone(), mould()));
+            let most = most_instances(service, part).min(service.limits.concurrency);
+            Some(Beside {
+                code,
+                pool: Pool::new(reuse(service)),
+                admission: Admission::new(most as usize, service.limits.queue as usize),
+            })
+        }
+        _ => None,
+    };
+    let handler = handler(service, part, pre, mould(), handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
     let limits = &service.limits;
     let places = match part.role {
@@ -253,17 +302,21 @@ fn revision(
                 .concurrency
                 .min(instances.max.saturating_mul(instances.concurrent))
         }
+        Runs::Provider => limits.concurrency.min(most_instances(service, part)),
         Runs::Worker => 1,
     };
     let revision = Revision {
         number: FIRST_REVISION,
         handler,
+        beside,
         limits: RequestLimits {
             deadline: limits.deadline,
             request_body: limits.request_body.as_u64(),
             response_body: limits.response_body.as_u64(),
         },
         admission: Admission::new(places as usize, limits.queue as usize),
+        kept: Arc::new(Semaphore::new(most_instances(service, part) as usize)),
+        leases: Leases::default(),
         memory,
         lobby,
         log,
@@ -307,7 +360,7 @@ fn mould(
         },
         memory,
         share,
-        instances: AtomicU64::new(0),
+        instances: Arc::default(),
         remains: Arc::default(),
         core_dumps: None,
     }
@@ -320,20 +373,16 @@ fn handler(
     mould: Mould,
     handle: Arc<Handle>,
 ) -> wasmtime::Result<Handler> {
-    let milliseconds = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     match part.role {
-        Runs::Handler(kind @ HandlerKind::Sync) => {
-            let policy = service.instances.for_handler(kind);
-            let reuse = Reuse {
-                requests: u64::from(policy.reuse),
-                warm: policy.warm as usize,
-                idle_ms: milliseconds(policy.idle),
-            };
-            let code = Arc::new(once::Code::new(pre, mould)?);
-            Ok(Handler::Once {
-                code,
-                pool: Pool::new(reuse),
-            })
+        Runs::Handler(HandlerKind::Sync) => {
+            let code = Arc::new(live::Code::handler(pre, mould)?);
+            let pool = Pool::new(reuse(service));
+            Ok(Handler::Once { code, pool })
+        }
+        Runs::Provider => {
+            let code = Arc::new(live::Code::provider(pre, mould));
+            let pool = Pool::new(reuse(service));
+            Ok(Handler::Once { code, pool })
         }
         Runs::Handler(kind @ HandlerKind::Async) => {
             let policy = service.instances.for_handler(kind);
@@ -361,6 +410,35 @@ fn handler(
             Ok(Handler::Worker(Arc::new(worker::Code { pre, mould })))
         }
     }
+}
+
+/// How instances that serve one at a time are kept.
+fn reuse(service: &Service) -> Reuse {
+    let policy = service.instances.for_handler(HandlerKind::Sync);
+    Reuse {
+        requests: u64::from(policy.reuse),
+        warm: policy.warm as usize,
+        idle_ms: u64::try_from(policy.idle.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What the service imports of others.
+fn wires(
+    application: &Application,
+    service: &Service,
+    handles: &impl Fn(&Service) -> Arc<Handle>,
+) -> Vec<Wire> {
+    let links = application.links.of(&service.name.value);
+    let wire = |link: &Link| {
+        let callee = application.manifest.services.get(&link.callee)?;
+        Some(Wire {
+            import: link.import.clone(),
+            callee: handles(callee),
+            export: link.export.as_str().into(),
+            mutual: application.links.are_mutual(link),
+        })
+    };
+    links.filter_map(wire).collect()
 }
 
 /// The routing table of a checked manifest.

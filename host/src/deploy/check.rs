@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
+use skep_core::name::ServiceName;
 
+use super::links::{self, Links};
 use super::{Application, DeployError, Part, Runs, Source, chain, resolve};
 use crate::artifact::{Artifact, ArtifactError, Description, Need, required_grants};
 use crate::capability::{self, Linked};
@@ -32,18 +34,20 @@ pub(super) fn components(manifest: Manifest, source: Source) -> Result<Applicati
             ),
         }
     }
+    let links = links::resolve(&manifest, &parts);
+    check_imports(&manifest, &parts, &links, &mut found);
     check_routes(&manifest, &parts, &mut found);
-    // The manifest alone does not tell a worker, which needs no route.
-    let is_worker = |warning: &Mistake| {
+    // The manifest alone does not tell a worker or a provider, which need no route.
+    let needs_none = |warning: &Mistake| {
         parts.iter().any(|(name, part)| {
             let service = manifest.services.get(name);
-            part.role == Runs::Worker
+            !matches!(part.role, Runs::Handler(_))
                 && service.is_some_and(|service| service.name.span == warning.span)
         })
     };
     found
         .warnings
-        .retain(|warning| warning.code != "no-route" || !is_worker(warning));
+        .retain(|warning| warning.code != "no-route" || !needs_none(warning));
     if let Some(tls) = &manifest.http.tls {
         let (cert, key) = (
             resolve(&source, &tls.cert.value),
@@ -60,6 +64,7 @@ pub(super) fn components(manifest: Manifest, source: Source) -> Result<Applicati
             manifest,
             source,
             parts,
+            links,
             warnings,
         });
     }
@@ -140,32 +145,22 @@ fn part(
 ) -> Option<Part> {
     let name = &service.name.value;
     let description = artifact.description();
-    let role = Runs::of(description.role);
+    let role = Runs::of(description);
     if role.is_none() {
         found.mistake(
             Mistake::new(
                 "no-role",
                 service.component.span.clone(),
                 format!(
-                    "the component of `{name}` exports neither an HTTP handler nor a program: \
-                     there is nothing to run"
+                    "the component of `{name}` exports neither an HTTP handler nor a program nor \
+                     functions: there is nothing to run"
                 ),
             )
             .label("exports no wasi:http/incoming-handler, wasi:http/handler or wasi:cli/run")
             .help("`skep inspect` shows what it exports"),
         );
     }
-    for interface in service.links.keys() {
-        found.mistake(
-            Mistake::new(
-                "links",
-                service.span_of("links"),
-                format!("`{name}` links `{interface}`, but services cannot call each other yet"),
-            )
-            .help("let them reach each other over HTTP routes, with a grant for outgoing HTTP"),
-        );
-    }
-    let linked = check_imports(service, description, found);
+    let linked = check_grants_of_imports(service, description, found);
     check_limits(service, description, role, found);
     check_grants(service, source, found);
     Some(Part {
@@ -175,8 +170,12 @@ fn part(
     })
 }
 
-/// Everything that the component imports must be given, or granted by the manifest.
-fn check_imports(service: &Service, description: &Description, found: &mut Findings) -> Linked {
+/// Everything of the host's that the component imports must be given, or granted by the manifest.
+fn check_grants_of_imports(
+    service: &Service,
+    description: &Description,
+    found: &mut Findings,
+) -> Linked {
     let name = &service.name.value;
     let grants = &service.grants;
     let linked = Linked {
@@ -215,21 +214,8 @@ fn check_imports(service: &Service, description: &Description, found: &mut Findi
                     );
                 }
             }
-            Need::Missing { nearest } => {
-                let mut mistake = Mistake::new(
-                    "import-missing",
-                    service.component.span.clone(),
-                    format!(
-                        "`{name}` imports `{}`, which Skep does not have",
-                        needed.import
-                    ),
-                )
-                .label("this component cannot run here");
-                if !nearest.is_empty() {
-                    mistake = mistake.help(format!("the nearest there is: {}", nearest.join(", ")));
-                }
-                found.mistake(mistake);
-            }
+            // Another service may have it: see `check_imports`.
+            Need::Missing { .. } => {}
         }
     }
     let unused = [
@@ -267,6 +253,55 @@ fn check_imports(service: &Service, description: &Description, found: &mut Findi
         }
     }
     linked
+}
+
+/// Everything else that the components import must be exported by some service.
+fn check_imports(
+    manifest: &Manifest,
+    parts: &BTreeMap<ServiceName, Part>,
+    links: &Links,
+    found: &mut Findings,
+) {
+    for (name, part) in parts {
+        let Some(service) = manifest.services.get(name) else {
+            continue;
+        };
+        let description = part.artifact.description();
+        for interface in service.links.keys() {
+            let mut imports = description.imports.iter();
+            if !imports.any(|item| item.name == *interface || item.is(interface)) {
+                found.mistake(
+                    Mistake::new(
+                        "links",
+                        service.span_of("links"),
+                        format!("`{name}` links `{interface}`, which it does not import"),
+                    )
+                    .help("leave it out; `skep inspect` shows what the component imports"),
+                );
+            }
+        }
+        for needed in required_grants(description) {
+            let Need::Missing { nearest } = needed.need else {
+                continue;
+            };
+            if links.of(name).any(|link| link.import == needed.import) {
+                continue;
+            }
+            let mut mistake = Mistake::new(
+                "import-missing",
+                service.component.span.clone(),
+                format!(
+                    "`{name}` imports `{}`, which neither Skep nor a service has",
+                    needed.import
+                ),
+            )
+            .label("this component cannot run here");
+            if !nearest.is_empty() {
+                mistake = mistake.help(format!("the nearest there is: {}", nearest.join(", ")));
+            }
+            found.mistake(mistake);
+        }
+    }
 }
 
 fn check_limits(
@@ -350,25 +385,30 @@ fn check_grants(service: &Service, source: &Source, found: &mut Findings) {
     }
 }
 
-fn check_routes(
-    manifest: &Manifest,
-    parts: &BTreeMap<skep_core::name::ServiceName, Part>,
-    found: &mut Findings,
-) {
+fn check_routes(manifest: &Manifest, parts: &BTreeMap<ServiceName, Part>, found: &mut Findings) {
     for route in &manifest.routes {
         let name = &route.service.value;
         if parts
             .get(name)
-            .is_some_and(|part| part.role == Runs::Worker)
+            .is_some_and(|part| matches!(part.role, Runs::Handler(_)))
         {
-            found.mistake(
-                Mistake::new(
-                    "route-to-worker",
-                    route.spec.span.clone(),
-                    format!("this route leads to `{name}`, a worker, which answers no requests"),
-                )
-                .help("remove the route, or let the component export an HTTP handler"),
-            );
+            continue;
         }
+        let (code, what) = match parts.get(name).map(|part| part.role) {
+            Some(Runs::Worker) => ("route-to-worker", "a worker, which answers no requests"),
+            Some(_) => (
+                "route-to-provider",
+                "which answers calls of other services and no requests",
+            ),
+            None => continue,
+        };
+        found.mistake(
+            Mistake::new(
+                code,
+                route.spec.span.clone(),
+                format!("this route leads to `{name}`, {what}"),
+            )
+            .help("remove the route, or let the component export an HTTP handler"),
+        );
     }
 }

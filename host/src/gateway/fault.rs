@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::body::BodyFault;
 use crate::instance::Failure;
-use crate::service::{Refused, Shed};
+use crate::service::{CallKind, Refused, Shed};
 
 /// Why a request is answered by the gateway instead of a guest.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub enum Blame {
     Client,
     /// The service's component.
     Guest,
+    /// Another service, which that one called.
+    Callee,
     /// Skep, or the machine's load.
     Host,
 }
@@ -154,11 +156,13 @@ impl Fault {
         match self {
             Fault::Service(Refused::Closed(closed)) => closed.retry_after(),
             Fault::Service(Refused::Shed(_)) => Some(RETRY_AFTER),
-            Fault::Service(Refused::Failed(failure))
-                if matches!(**failure, Failure::NoMemory(_)) =>
-            {
-                Some(RETRY_AFTER)
-            }
+            Fault::Service(Refused::Failed(failure)) => match &**failure {
+                Failure::NoMemory(_) => Some(RETRY_AFTER),
+                Failure::Callee(error) if error.kind() == CallKind::Unavailable => {
+                    Some(RETRY_AFTER)
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -200,6 +204,20 @@ fn failed(failure: &Failure) -> Row {
             "The service could not be started.",
         ),
         Failure::NoMemory(_) => (StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY),
+        Failure::Callee(error) => match error.kind() {
+            CallKind::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "A service that is needed for this is not available at the moment.",
+            ),
+            CallKind::Deadline => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "A service that is needed for this did not answer in time.",
+            ),
+            CallKind::Failed | CallKind::Stale | CallKind::Impossible => (
+                StatusCode::BAD_GATEWAY,
+                "A service that is needed for this failed.",
+            ),
+        },
         Failure::HostPanic { .. } => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "The server failed to handle the request.",
@@ -216,6 +234,7 @@ fn failed(failure: &Failure) -> Row {
     };
     let blame = match failure {
         Failure::HostPanic { .. } | Failure::NoMemory(_) => Blame::Host,
+        Failure::Callee(_) => Blame::Callee,
         _ => Blame::Guest,
     };
     Row {

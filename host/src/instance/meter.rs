@@ -92,6 +92,21 @@ impl Meter {
         output
     }
 
+    /// Runs something within a poll that is charged to somebody else: a call of another instance.
+    pub fn pause<T>(&self, run: impl FnOnce() -> T) -> T {
+        let began = self.now_ns();
+        let exact = self.poll_cpu_ns.load(Ordering::Relaxed) != 0;
+        let cpu_began = if exact { nanoseconds(thread_cpu()) } else { 0 };
+        let output = run();
+        if exact {
+            let cpu = nanoseconds(thread_cpu()).saturating_sub(cpu_began);
+            self.poll_cpu_ns.fetch_add(cpu, Ordering::Relaxed);
+        }
+        let passed = self.now_ns() - began;
+        self.poll_began_ns.fetch_add(passed, Ordering::Relaxed);
+        output
+    }
+
     /// Called by the epoch callback: the guest runs, on this thread, at this moment.
     pub fn tick(&self) -> Verdict {
         let poll = self.poll_so_far();

@@ -13,97 +13,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use wasmtime::component::{ComponentExportIndex, InstancePre, Resource, TypedFunc};
-use wasmtime::{Store, format_err};
+use wasmtime::Store;
+use wasmtime::component::Resource;
 use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
+use super::errand::Errand;
+use super::live::{Code, Live, Start};
 use super::meter::Meter;
-use super::{Failure, GuestState, Mould, cut_text};
+use super::{Failure, GuestState, cut_text};
 use crate::gateway::Stamp;
 use crate::scheduler::Computation;
-use crate::wasi::{AnswerSlot, INCOMING_HANDLER, IncomingRequest, Outlet, ResponseOutparam};
-
-/// An instance between two requests.
-pub(crate) struct Live {
-    store: Store<GuestState>,
-    handle: Handle,
-    meter: Arc<Meter>,
-    slot: AnswerSlot,
-    /// Requests it has served.
-    pub(crate) served: u64,
-}
-
-impl Live {
-    /// Makes an instance that no request waits for. Guest code (start functions, initialisers) may
-    /// run.
-    pub(crate) async fn make(code: Arc<Code>) -> Result<Live, Failure> {
-        let meter = Meter::new(code.mould.limits.cpu);
-        let share = code.mould.share.clone();
-        let making = {
-            let meter = meter.clone();
-            async move {
-                let store = code.mould.store(code.mould.number(), meter.clone());
-                Live::on(store, &code, meter, AnswerSlot::default()).await
-            }
-        };
-        let made = Computation::background(&share, &meter, making).await;
-        made.unwrap_or_else(|panicked| Err(Failure::of_panic(panicked)))
-    }
-
-    async fn on(
-        mut store: Store<GuestState>,
-        code: &Code,
-        meter: Arc<Meter>,
-        slot: AnswerSlot,
-    ) -> Result<Live, Failure> {
-        let made = code.pre.instantiate_async(&mut store).await;
-        let made = match made {
-            Ok(instance) => instance.get_typed_func(&mut store, code.handle),
-            Err(error) => Err(error),
-        };
-        let handle = match made {
-            Ok(handle) => handle,
-            Err(error) => {
-                let failure = Failure::of_instantiation(error, store.data());
-                code.mould.bury(store, Some(&failure));
-                return Err(failure);
-            }
-        };
-        Ok(Live {
-            store,
-            handle,
-            meter,
-            slot,
-            served: 0,
-        })
-    }
-
-    /// Its number.
-    pub(crate) fn instance(&self) -> u64 {
-        self.store.data().instance()
-    }
-}
-
-/// The compiled and linked code of a revision, with the mould of its instances.
-pub struct Code {
-    pre: InstancePre<GuestState>,
-    handle: ComponentExportIndex,
-    pub(crate) mould: Mould,
-}
-
-impl Code {
-    /// # Errors
-    /// If the component exports no `incoming-handler`.
-    pub(crate) fn new(pre: InstancePre<GuestState>, mould: Mould) -> wasmtime::Result<Code> {
-        let component = pre.component();
-        let handler = component.get_export_index(None, INCOMING_HANDLER);
-        let handle = handler
-            .and_then(|handler| component.get_export_index(Some(&handler), "handle"))
-            .ok_or_else(|| format_err!("the component exports no `{INCOMING_HANDLER}`"))?;
-        Ok(Code { pre, handle, mould })
-    }
-}
+use crate::wasi::{AnswerSlot, IncomingRequest, Outlet, ResponseOutparam};
 
 /// A request as a guest is given it.
 pub(crate) struct Request<B> {
@@ -111,12 +32,8 @@ pub(crate) struct Request<B> {
     pub(crate) request: http::Request<B>,
     /// What is still to be written into its headers.
     pub(crate) stamp: Option<Stamp>,
-    /// How many requests of services led to this one.
-    pub(crate) depth: u32,
+    pub(crate) errand: Errand,
 }
-
-/// A guest's `handle`.
-type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
 
 struct Ended {
     /// The instance, if it may serve again.
@@ -148,20 +65,9 @@ impl Exchange {
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
         let share = code.mould.share.clone();
-        let mut start = match idle {
-            Some(live) => Start::Again(live),
-            None => {
-                let meter = Meter::new(code.mould.limits.cpu);
-                let store = code.mould.store(code.mould.number(), meter.clone());
-                let slot = AnswerSlot::default();
-                Start::New { store, meter, slot }
-            }
-        };
-        let slot = match &start {
-            // An instance is used again only if its answer was taken.
-            Start::Again(live) => live.slot.clone(),
-            Start::New { slot, .. } => slot.clone(),
-        };
+        let mut start = Start::with(&code, idle);
+        // An instance is used again only if its answer was taken.
+        let slot = start.slot().clone();
         // Given to the store here and not by the future: a request is half a KiB, and would be
         // copied with every step that leads to the guest.
         let given = Given::to(start.store(), request, &slot);
@@ -236,34 +142,6 @@ impl Exchange {
     }
 }
 
-/// Where a call begins.
-enum Start {
-    /// On an instance that has served before.
-    Again(Live),
-    /// On a store that has no instance yet.
-    New {
-        store: Store<GuestState>,
-        meter: Arc<Meter>,
-        slot: AnswerSlot,
-    },
-}
-
-impl Start {
-    fn store(&mut self) -> &mut Store<GuestState> {
-        match self {
-            Start::Again(live) => &mut live.store,
-            Start::New { store, .. } => store,
-        }
-    }
-
-    fn meter(&self) -> &Arc<Meter> {
-        match self {
-            Start::Again(live) => &live.meter,
-            Start::New { meter, .. } => meter,
-        }
-    }
-}
-
 /// A request in its store's table, and where its answer goes.
 struct Given {
     request: Resource<IncomingRequest>,
@@ -279,7 +157,7 @@ impl Given {
     where
         B: Body<Data = Bytes, Error = HttpError> + Send + 'static,
     {
-        store.data_mut().hooks().set_depth(request.depth);
+        store.data_mut().begin(request.errand);
         let table = store.data_mut().http_table();
         let request = IncomingRequest::new(request.scheme, request.request, request.stamp);
         let (request, out) = table.receive(request, slot.clone())?;
@@ -296,26 +174,21 @@ async fn run(code: Arc<Code>, mut start: Start, given: wasmtime::Result<Given>) 
         Ok(given) => given,
         Err(error) => return failed(Failure::of_call(error, start.store().data())),
     };
-    let mut live = match start {
-        Start::Again(live) => live,
-        Start::New { store, meter, slot } => match Live::on(store, &code, meter, slot).await {
-            Ok(live) => live,
-            Err(failure) => return failed(failure),
-        },
+    let mut live = match start.live(&code).await {
+        Ok(live) => live,
+        Err(failure) => return failed(failure),
+    };
+    let Some(handle) = live.handle else {
+        // Only what exports an `incoming-handler` is given requests.
+        return failed(Failure::NoResponse);
     };
     live.store.set_epoch_deadline(1);
     let given = (given.request, given.out);
-    match live.handle.call_async(&mut live.store, given).await {
-        Ok(()) => {
-            live.served += 1;
-            live.store.data_mut().hooks().release();
-            // What it has piled up in the host is not carried into its next request.
-            let light = live.store.data_mut().appraise_at_rest().is_ok();
-            Ended {
-                live: light.then_some(live),
-                result: Ok(()),
-            }
-        }
+    match handle.call_async(&mut live.store, given).await {
+        Ok(()) => Ended {
+            live: live.rested(),
+            result: Ok(()),
+        },
         Err(error) => {
             let failure = Failure::of_call(error, live.store.data());
             code.mould.bury(live.store, Some(&failure));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::once::Live;
+use super::live::Live;
 
 /// How long instances are kept and how often they are used.
 #[derive(Clone, Debug, PartialEq, Eq)]

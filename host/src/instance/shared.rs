@@ -20,6 +20,7 @@ use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView, p3};
 
+use super::errand::Errand;
 use super::meter::Meter;
 use super::{Failure, GuestState, Mould, cut_text};
 use crate::scheduler::Computation;
@@ -50,8 +51,7 @@ type SharedFailure = Arc<Failure>;
 
 struct Job {
     request: http::Request<WasiBody>,
-    /// How many requests of services led to this one.
-    depth: u32,
+    errand: Errand,
     answer: oneshot::Sender<Result<http::Response<WasiBody>, SharedFailure>>,
 }
 
@@ -162,7 +162,7 @@ impl Group {
     pub(crate) fn send(
         self: &Arc<Group>,
         request: http::Request<WasiBody>,
-        depth: u32,
+        errand: Errand,
         doing: Doing,
     ) -> Pending {
         let (answer, receiver) = oneshot::channel();
@@ -170,7 +170,7 @@ impl Group {
         actor.doing.lock().insert(number, doing);
         let job = Job {
             request,
-            depth,
+            errand,
             answer,
         };
         if actor.jobs.send(job).is_err() {
@@ -353,7 +353,8 @@ async fn accept(
                 accessor.with(|mut store| {
                     wasmtime::AsContextMut::as_context_mut(&mut store).set_epoch_deadline(1);
                 });
-                answering.push(answer(accessor, service, job));
+                let alone = actor.in_flight.load(Ordering::Relaxed) <= 1;
+                answering.push(answer(accessor, service, job, alone));
                 continue;
             }
             break;
@@ -393,15 +394,20 @@ async fn answer(
     accessor: &Accessor<GuestState>,
     service: &Service,
     job: Job,
+    alone: bool,
 ) -> wasmtime::Result<()> {
     let Job {
         request,
-        depth,
+        errand,
         answer,
     } = job;
     accessor.with(|mut store| store.get().appraise_at_rest())?;
     let (request, sent) = accessor.with(|mut store| {
-        store.get().hooks().set_depth(depth);
+        if alone {
+            store.get().begin(errand);
+        } else {
+            store.get().begin_beside(errand);
+        }
         let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
         // Boxed, as its type would otherwise borrow the store.
         (

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::lag::Lag;
+use crate::outgoing::MAX_DEPTH;
 
 /// How far a client may lag behind while others wait for its request's place: longer than lost packets
 /// take to be sent again, shorter than most who wait are patient.
@@ -34,6 +35,8 @@ pub enum Shed {
 pub struct Admission {
     room: Arc<Semaphore>,
     size: usize,
+    /// Places beyond `size` for calls that must not wait: see [`Admission::enter_mutual`].
+    beyond: Arc<Semaphore>,
     queue: usize,
     waiting: AtomicUsize,
     clients: Mutex<Clients>,
@@ -55,6 +58,7 @@ impl Admission {
         Admission {
             room,
             size,
+            beyond: Arc::new(Semaphore::new(places_beyond(size))),
             queue,
             waiting: AtomicUsize::new(0),
             clients: Mutex::new(Clients {
@@ -66,7 +70,8 @@ impl Admission {
 
     /// Requests inside.
     pub fn in_flight(&self) -> usize {
-        self.size.saturating_sub(self.room.available_permits())
+        let beyond = places_beyond(self.size).saturating_sub(self.beyond.available_permits());
+        self.size.saturating_sub(self.room.available_permits()) + beyond
     }
 
     /// Requests in the queue.
@@ -97,6 +102,15 @@ impl Admission {
                 Ok(Err(_)) | Err(_) => return Err(Shed::QueueTimeout),
             }
         }
+    }
+
+    /// Room for a call by a service that this one calls itself, at some remove. Those inside may be
+    /// waiting for the caller, or for what waits for it, so that waiting here could be for ever:
+    /// such a call has room at once, beyond the usual if need be, or none.
+    pub(crate) fn enter_mutual(&self) -> Result<OwnedSemaphorePermit, Shed> {
+        let room = self.room.clone().try_acquire_owned();
+        room.or_else(|_| self.beyond.clone().try_acquire_owned())
+            .map_err(|_| Shed::QueueFull)
     }
 
     /// A request inside waits for its client now and then; this is how far that lags behind.
@@ -133,6 +147,11 @@ impl Admission {
             lag.let_go();
         }
     }
+}
+
+/// Places beyond so many: even where there is but one, a chain of calls comes to its end.
+pub(crate) fn places_beyond(size: usize) -> usize {
+    size.max(MAX_DEPTH as usize)
 }
 
 /// A place in the queue, left when dropped: also when the client gives up.
@@ -192,6 +211,19 @@ mod tests {
         assert_eq!(waiting.load(Ordering::Relaxed), 1);
         drop(place);
         assert_eq!(waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn calls_in_a_circle_have_room_at_once_or_none() {
+        let admission = Admission::new(1, 8);
+        let first = admission.enter(in_ms(1000)).await.unwrap();
+        let chain: Vec<_> = (0..MAX_DEPTH)
+            .map(|_| admission.enter_mutual().unwrap())
+            .collect();
+        assert_eq!(admission.in_flight(), 1 + chain.len());
+        assert_eq!(admission.enter_mutual().unwrap_err(), Shed::QueueFull);
+        drop((first, chain));
+        assert_eq!(admission.in_flight(), 0);
     }
 
     #[tokio::test]

@@ -104,7 +104,8 @@ impl Entrance {
         began.elapsed()
     }
 
-    fn is_coming(&self) -> bool {
+    /// Whether it is closed and will be open again without anybody's doing.
+    pub(super) fn is_coming(&self) -> bool {
         matches!(&**self.door.load(), Door::Closed(closed) if closed.coming)
     }
 

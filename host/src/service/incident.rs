@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use http::uri::PathAndQuery;
 
-use super::Call;
+use super::{Call, Function};
 use crate::gateway::RequestId;
 use crate::instance::Failure;
 
@@ -14,20 +14,41 @@ use crate::instance::Failure;
 #[derive(Clone, Debug)]
 pub(crate) struct Doing {
     pub(crate) id: RequestId,
-    pub(crate) method: Method,
-    pub(crate) target: Option<PathAndQuery>,
-    /// The route that led to the service, as the manifest writes it.
-    pub(crate) route: Option<Arc<str>>,
+    pub(crate) work: Work,
+}
+
+/// The part of a request that an instance had.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// It answered the request itself.
+    Answer {
+        method: Method,
+        target: Option<PathAndQuery>,
+        /// The route that led to the service, as the manifest writes it.
+        route: Option<Arc<str>>,
+    },
+    /// Another service called a function of it.
+    Call {
+        caller: Arc<str>,
+        function: Function,
+    },
 }
 
 impl Doing {
     pub(crate) fn of(call: &Call) -> Doing {
         Doing {
             id: call.request_id.clone(),
-            method: call.request.method().clone(),
-            target: call.request.uri().path_and_query().cloned(),
-            route: call.route.clone(),
+            work: Work::Answer {
+                method: call.request.method().clone(),
+                target: call.request.uri().path_and_query().cloned(),
+                route: call.route.clone(),
+            },
         }
+    }
+
+    pub(super) fn call(id: RequestId, caller: Arc<str>, function: Function) -> Doing {
+        let work = Work::Call { caller, function };
+        Doing { id, work }
     }
 }
 

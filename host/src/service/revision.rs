@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Admission;
+use super::lease::Leases;
 use crate::engine::CoarseClock;
-use crate::instance::once::{self, Live};
+use crate::instance::live::{Code, Live};
 use crate::instance::pool::Pool;
 use crate::instance::remains::Remains;
 use crate::instance::{Failure, shared, worker};
 use crate::log::GuestLog;
 use crate::memory::ServiceMemory;
 use crate::memory::buffers::Buffers;
+use tokio::sync::Semaphore;
 
 /// How a revision's component is run.
 pub enum Handler {
-    /// WASI 0.2: an instance serves one request at a time.
+    /// WASI 0.2: an instance serves one request or call at a time.
     Once {
         /// The code.
-        code: Arc<once::Code>,
+        code: Arc<Code>,
         /// Its idle instances.
         pool: Pool,
     },
@@ -26,6 +28,14 @@ pub enum Handler {
     Shared(Arc<shared::Group>),
     /// A program that runs in the background and serves no requests.
     Worker(Arc<worker::Code>),
+}
+
+/// Instances for calls of other services, beside those that are shared by several requests.
+pub struct Beside {
+    pub(crate) code: Arc<Code>,
+    pub(crate) pool: Pool,
+    /// A place is an instance.
+    pub(crate) admission: Admission,
 }
 
 /// What each request on a revision is held to.
@@ -43,8 +53,13 @@ pub struct RequestLimits {
 pub struct Revision {
     pub(crate) number: u32,
     pub(crate) handler: Handler,
+    /// Answers calls of other services where the handler cannot.
+    pub(crate) beside: Option<Beside>,
     pub(crate) limits: RequestLimits,
     pub(crate) admission: Admission,
+    /// Room for instances that are kept for handles on their resources.
+    pub(crate) kept: Arc<Semaphore>,
+    pub(crate) leases: Leases,
     pub(crate) memory: Arc<ServiceMemory>,
     /// What is held for requests that have no instance yet, or no more.
     pub(crate) lobby: Arc<Buffers>,
@@ -66,6 +81,28 @@ impl Revision {
         &self.handler
     }
 
+    /// What answers calls of other services.
+    pub(super) fn provider(&self) -> Option<(&Arc<Code>, &Pool)> {
+        match (&self.handler, &self.beside) {
+            (Handler::Once { code, pool }, _) | (_, Some(Beside { code, pool, .. })) => {
+                Some((code, pool))
+            }
+            _ => None,
+        }
+    }
+
+    /// Room for calls of other services.
+    pub(super) fn room_for_calls(&self) -> &Admission {
+        let beside = self.beside.as_ref();
+        beside.map_or(&self.admission, |beside| &beside.admission)
+    }
+
+    /// Requests and calls inside.
+    pub(crate) fn in_flight(&self) -> usize {
+        let beside = self.beside.as_ref();
+        self.admission.in_flight() + beside.map_or(0, |beside| beside.admission.in_flight())
+    }
+
     /// What requests are held to.
     pub fn limits(&self) -> &RequestLimits {
         &self.limits
@@ -81,18 +118,20 @@ impl Revision {
         &self.memory
     }
 
-    /// Instances kept ready for the next request, or shared by several.
+    /// Instances kept ready for the next request, or for handles on their resources, or shared by
+    /// several.
     pub fn instances_kept(&self) -> usize {
+        let idle = self.provider().map_or(0, |(_, pool)| pool.idle());
+        let kept = self.leases.count() + idle;
         match &self.handler {
-            Handler::Once { pool, .. } => pool.idle(),
-            Handler::Shared(group) => group.instances(),
-            Handler::Worker(_) => 0,
+            Handler::Once { .. } | Handler::Worker(_) => kept,
+            Handler::Shared(group) => group.instances() + kept,
         }
     }
 
     /// Keeps an instance for another request, if its policy says so.
     pub(crate) fn keep(&self, live: Live) {
-        if let Handler::Once { pool, .. } = &self.handler {
+        if let Some((_, pool)) = self.provider() {
             pool.put(live, self.clock.now_ms());
         }
     }
@@ -108,6 +147,9 @@ impl Revision {
     }
 
     fn give_up_idle(&self) {
+        if let Some(beside) = &self.beside {
+            beside.pool.empty();
+        }
         match &self.handler {
             Handler::Once { pool, .. } => pool.empty(),
             Handler::Shared(group) => group.empty(),
@@ -124,6 +166,9 @@ impl Revision {
         if !self.memory.has_room() {
             self.give_up_idle();
             return Ok(());
+        }
+        if let Some(beside) = &self.beside {
+            beside.pool.sweep(self.clock.now_ms());
         }
         match &self.handler {
             Handler::Once { code, pool } => {
@@ -155,7 +200,7 @@ impl Revision {
     }
 
     /// An instance for no request in particular.
-    async fn instance(&self, code: &Arc<once::Code>) -> Result<Live, Failure> {
+    async fn instance(&self, code: &Arc<Code>) -> Result<Live, Failure> {
         self.in_time(Live::make(code.clone())).await
     }
 
@@ -171,6 +216,10 @@ impl Revision {
 
     /// A restart: requests inside end where they are, and no instance of before is used again.
     pub(crate) fn renew(&self) {
+        self.leases.revoke();
+        if let Some(beside) = &self.beside {
+            beside.pool.renew(beside.code.mould.latest());
+        }
         match &self.handler {
             Handler::Once { code, pool } => pool.renew(code.mould.latest()),
             Handler::Shared(group) => group.retire(),
@@ -180,6 +229,7 @@ impl Revision {
 
     /// Ends what is still running on shared instances; the others end with their connections.
     pub(crate) fn cut(&self) {
+        self.leases.revoke();
         if let Handler::Shared(group) = &self.handler {
             group.cut();
         }

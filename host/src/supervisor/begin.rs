@@ -116,6 +116,7 @@ pub(super) fn cause_kind(failure: &Failure) -> CauseKind {
         Failure::Deadline => CauseKind::Deadline,
         Failure::HostPanic { .. } => CauseKind::Host,
         Failure::Trap(_)
+        | Failure::Callee(_)
         | Failure::NoResponse
         | Failure::ErrorCode { .. }
         | Failure::UnfinishedBody => CauseKind::Trap,

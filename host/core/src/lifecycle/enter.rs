@@ -138,9 +138,9 @@ impl Lifecycle {
         actions.push(Action::Report(Report::Stopped { cause }));
     }
 
-    /// Admission is open only while an HTTP service is ready.
+    /// Admission is open only while a service that answers is ready.
     pub(super) fn close(&self, actions: &mut Vec<Action>) {
-        if self.settings.kind == Kind::Http && matches!(self.phase, Phase::Ready { .. }) {
+        if self.settings.kind != Kind::Worker && matches!(self.phase, Phase::Ready { .. }) {
             actions.push(Action::Close);
         }
     }

@@ -979,13 +979,19 @@ fn bad_links() {
                 5:12 bad-name «"C d"» a name starts with a lower-case letter, not with `C` — name of a service (write [link.CALLER.CALLEE], with the names of two services)
             "#]],
         ),
-        ("[link.cart]\ntimeout = \"1s\"", expect![[r#"
+        (
+            "[link.cart]\ntimeout = \"1s\"",
+            expect![[r#"
             4:11 wrong-type «"1s"» `timeout` must be a table, not a string — is a string
-        "#]]),
-        ("[link.cart.cart]\nretry = 3\nfailures = 2", expect![[r#"
+        "#]],
+        ),
+        (
+            "[link.cart.cart]\nretry = 3\nfailures = 2",
+            expect![[r#"
             4:1 unknown-key «retry» `link.cart.cart` has no key `retry` — unknown key (known keys: timeout, retries, retry-budget, concurrency, breaker, idempotent)
             5:1 unknown-key «failures» `link.cart.cart` has no key `failures` — unknown key (`failures` is a key of the link's breaker)
-        "#]]),
+        "#]],
+        ),
         (
             "[link.cart.cart]\ntimeout = \"2h\"\nretries = 11\nconcurrency = 0\n\
              retry-budget = { percent = 201, per-second = 10001, within = \"100ms\" }\n\

@@ -1,0 +1,105 @@
+//! What an instance is at work for: whose request, how many services on the way, until when. It
+//! travels with every call that the instance makes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::gateway::RequestId;
+
+/// See the module. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Errand {
+    /// The request of a client that it began with; none for what the host does of its own accord.
+    pub(crate) request: Option<RequestId>,
+    /// How many requests and calls of services led to this one.
+    pub(crate) depth: u32,
+    /// When nobody waits for it any more.
+    pub(crate) deadline: Option<Instant>,
+    /// The instances that wait for it.
+    pub(crate) waiting: Option<Arc<Waiting>>,
+}
+
+/// An instance that waits for another's answer, and those that wait for it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// As in [`super::GuestState::identity`].
+    instance: u64,
+    behind: Option<Arc<Waiting>>,
+}
+
+impl Errand {
+    /// The errand of a call that the instance makes on this one.
+    pub(crate) fn next(&self, instance: u64) -> Errand {
+        let waiting = Waiting {
+            instance,
+            behind: self.waiting.clone(),
+        };
+        Errand {
+            request: self.request.clone(),
+            depth: self.depth.saturating_add(1),
+            deadline: self.deadline,
+            waiting: Some(Arc::new(waiting)),
+        }
+    }
+
+    /// Whether that instance waits for it.
+    pub(crate) fn is_awaited_by(&self, instance: u64) -> bool {
+        let mut waiting = self.waiting.as_ref();
+        while let Some(one) = waiting {
+            if one.instance == instance {
+                return true;
+            }
+            waiting = one.behind.as_ref();
+        }
+        false
+    }
+
+    /// Another errand has come to an instance that is still at work for this one. Nobody can tell
+    /// which of them a call of the instance's is for, so that each counts as the deeper and the
+    /// more patient of the two.
+    pub(crate) fn join(&mut self, other: Errand) {
+        let depth = self.depth.max(other.depth);
+        let deadline = match (self.deadline, other.deadline) {
+            (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
+            _ => None,
+        };
+        *self = Errand {
+            depth,
+            deadline,
+            ..other
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_call_is_one_deeper_and_awaited_by_all_on_its_way() {
+        let first = Errand::default().next(7);
+        let second = first.next(8);
+        assert_eq!((first.depth, second.depth), (1, 2));
+        assert!(second.is_awaited_by(7) && second.is_awaited_by(8));
+        assert!(!first.is_awaited_by(8));
+        assert!(!Errand::default().is_awaited_by(0));
+    }
+
+    #[test]
+    fn two_errands_at_once_count_as_the_deeper_and_the_more_patient() {
+        let now = Instant::now();
+        let errand = |depth, seconds| Errand {
+            depth,
+            deadline: Some(now + Duration::from_secs(seconds)),
+            ..Errand::default()
+        };
+        let mut both = errand(3, 1);
+        both.join(errand(1, 2));
+        assert_eq!(both.depth, 3);
+        assert_eq!(both.deadline, Some(now + Duration::from_secs(2)));
+        both.join(Errand::default());
+        assert_eq!(both.deadline, None);
+    }
+}
