@@ -8,6 +8,7 @@ mod cache;
 #[cfg(fuzzing)]
 pub use self::cache::fuzzing;
 mod compile;
+mod contract;
 mod description;
 mod digest;
 mod error;

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod crashes;
+pub mod graph;
 pub mod inspect;
 pub mod log_options;
 pub mod ps;

@@ -17,6 +17,7 @@ use skep_core::name::ServiceName;
 
 pub(crate) use self::build::routes;
 pub use self::build::{Built, Machinery, Works, build, kinds, pool_size, wants_core_dumps};
+pub(crate) use self::links::starts_after;
 pub use self::links::{Link, Links};
 use crate::artifact::{Artifact, Description, ItemKind, Role};
 use crate::capability::Linked;

@@ -529,8 +529,9 @@ fn hire(
     let groups = groups.collect();
     let mut charges = Vec::new();
     let mut parts = Vec::new();
+    let order = deploy::starts_after(application);
     let services = manifest.services.values().zip(handles.0).zip(built);
-    for ((manifest, (name, (service, incidents))), built) in services {
+    for (((manifest, (name, (service, incidents))), built), after) in services.zip(order) {
         let crashes = Arc::new(Ring::default());
         let health = manifest.health.as_ref().map(|health| health.value.clone());
         let charge = Charge {
@@ -540,7 +541,7 @@ fn hire(
             health: health.unwrap_or_default(),
             crashes: crashes.clone(),
             stop_timeout: manifest.stop_timeout,
-            after: places(&manifest.after),
+            after,
         };
         charges.push((charge, incidents));
         let stop_timeout = manifest

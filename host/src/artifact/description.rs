@@ -1,6 +1,7 @@
 //! What can be said of a component without compiling it: imports, exports, makers, sizes, role.
 
 use serde::Serialize;
+use skep_core::contract::Contract;
 use wasm_metadata::Producers;
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentItem};
 use wasmparser::types::{Types, TypesRef};
@@ -9,7 +10,7 @@ use wasmparser::{
     Validator, WasmFeatures,
 };
 
-use super::Fault;
+use super::{Fault, contract};
 
 /// A component as its bytes tell it. Pure data; made once per artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +25,9 @@ pub struct Description {
     pub imports: Vec<Item>,
     /// In the component's order.
     pub exports: Vec<Item>,
+    /// Both again with all types, for linking.
+    #[serde(skip)]
+    pub contract: Contract,
     /// Languages and tools, as they signed it.
     pub producers: Vec<Producer>,
     /// How large it is and how much memory it begins with.
@@ -42,7 +46,7 @@ pub enum Role {
     HttpHandler03,
     /// Exports `wasi:cli/run@0.2.x` or `@0.3.x`: started once, runs until it returns.
     Worker,
-    /// Only interfaces of its own: of use to other services, never started by itself.
+    /// Only interfaces of its own, if any: a provider, which answers calls of other services.
     Library,
 }
 
@@ -156,6 +160,7 @@ impl Description {
             concurrent,
             imports,
             exports,
+            contract: contract::contract(types, &walk.imports, &walk.exports),
             producers: producers(&walk.producers),
             sizes: walk.sizes,
         })
@@ -226,7 +231,7 @@ impl Role {
             Role::HttpHandler02 => "HTTP handler (WASI 0.2)",
             Role::HttpHandler03 => "HTTP handler (WASI 0.3)",
             Role::Worker => "worker (wasi:cli/run)",
-            Role::Library => "library: exports interfaces only",
+            Role::Library => "provider (answers calls of other services)",
         }
     }
 

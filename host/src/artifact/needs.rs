@@ -49,6 +49,18 @@ pub enum Need {
     },
 }
 
+impl GrantNeeded {
+    /// Whether another service may have what Skep has not: an interface that is not of WASI, or a
+    /// handler of requests, which is exported by every service that answers them.
+    pub fn may_be_linked(&self) -> bool {
+        let (path, _) = split_version(&self.import);
+        let handler = ["wasi:http/handler", "wasi:http/incoming-handler"].contains(&path);
+        matches!(self.need, Need::Missing { .. })
+            && path.contains('/')
+            && (handler || !path.starts_with("wasi:"))
+    }
+}
+
 /// Says of each import, in the component's order, what it takes.
 pub fn required_grants(description: &Description) -> Vec<GrantNeeded> {
     description.imports.iter().map(needed).collect()
@@ -236,17 +248,18 @@ fn noted(row: &Row, version: Option<&str>) -> String {
 const MEANT: usize = 3;
 
 fn missing(item: &Item, interface: &str) -> (Need, String) {
-    let nearest = || {
-        let best = TABLE
-            .iter()
-            .map(|row| edit_distance(row.interface, interface))
-            .min()?;
-        (best <= MEANT).then_some(best)
-    };
-    let nearest = nearest().map_or_else(Vec::new, |best| {
-        TABLE
-            .iter()
-            .filter(|row| edit_distance(row.interface, interface) == best)
+    // Every import of another service comes here: most names are ruled out by their length alone.
+    let near: Vec<(usize, &Row)> = TABLE
+        .iter()
+        .filter(|row| row.interface.len().abs_diff(interface.len()) <= MEANT)
+        .map(|row| (edit_distance(row.interface, interface), row))
+        .filter(|(distance, _)| *distance <= MEANT)
+        .collect();
+    let best = near.iter().map(|(distance, _)| *distance).min();
+    let nearest = best.map_or_else(Vec::new, |best| {
+        near.iter()
+            .filter(|(distance, _)| *distance == best)
+            .map(|(_, row)| row)
             .map(|row| format!("{}@{}", row.interface, row.releases.newest()))
             .collect()
     });

@@ -14,7 +14,8 @@ use crate::log::{Destination, LogFormat, Sink};
 /// Check a manifest and its components; starts nothing
 ///
 /// Finds every mistake at once: in the manifest itself, in components that cannot be read, in
-/// imports that are not granted, in routes that contradict each other.
+/// imports that nobody provides or that are not granted, in links whose two ends differ, in routes
+/// that contradict each other.
 #[derive(Args, Debug)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Check {
@@ -79,10 +80,11 @@ pub fn run(arguments: &Check) -> Exit {
         .count();
     let _ = writeln!(
         std::io::stdout(),
-        "{} is fine: {} services ({workers} of them workers), {} routes, {} warnings",
+        "{} is fine: {} services ({workers} of them workers), {} routes, {} links, {} warnings",
         arguments.manifest.display(),
         application.parts.len(),
         application.manifest.routes.len(),
+        application.links.iter().count(),
         warnings.len(),
     );
     Exit::Ok

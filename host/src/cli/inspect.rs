@@ -7,14 +7,19 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::artifact::{
-    Artifact, ArtifactError, Description, GrantNeeded, Item, Need, Role, required_grants,
+    Artifact, ArtifactError, Description, GrantNeeded, Item, ItemKind, Need, Role, required_grants,
 };
 
 /// What to inspect and how to say it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Inspect {
-    /// The component, a `.wasm` file
+    /// The component, a `.wasm` file; with `--app` a manifest
+    #[arg(value_name = "FILE")]
     pub component: PathBuf,
+
+    /// Show the application of a manifest: its services, routes and links, as `skep graph` does
+    #[arg(long, conflicts_with = "all")]
+    pub app: bool,
 
     /// Print one JSON object instead
     #[arg(long)]
@@ -92,9 +97,13 @@ fn refusal(description: &Description, grants: &[GrantNeeded]) -> Option<String> 
              wasi:cli/run@0.2.x"
         ));
     }
+    let calls = |item: &Item| item.kind == ItemKind::Interface && !item.functions.is_empty();
+    if description.role == Role::Library && !description.exports.iter().any(calls) {
+        return Some("it exports nothing that could be called".to_owned());
+    }
     let missing: Vec<_> = grants
         .iter()
-        .filter(|grant| matches!(grant.need, Need::Missing { .. }))
+        .filter(|grant| matches!(grant.need, Need::Missing { .. }) && !grant.may_be_linked())
         .map(|grant| grant.import.as_str())
         .collect();
     if missing.is_empty() {
@@ -171,9 +180,6 @@ fn verdict(description: &Description, grants: &[GrantNeeded], refusal: Option<&s
     if let Some(reason) = refusal {
         return format!("no: {}", printable(reason));
     }
-    if description.role == Role::Library {
-        return "not by itself: it has nothing to start, other services may call it".to_owned();
-    }
     let mut required: Vec<_> = grants
         .iter()
         .filter_map(|grant| match grant.need {
@@ -182,11 +188,23 @@ fn verdict(description: &Description, grants: &[GrantNeeded], refusal: Option<&s
         })
         .collect();
     required.dedup();
-    if required.is_empty() {
-        "yes".to_owned()
-    } else {
-        format!("yes, once granted: {}", required.join(", "))
+    let linked: Vec<_> = grants
+        .iter()
+        .filter(|grant| grant.may_be_linked())
+        .map(|grant| grant.import.as_str())
+        .collect();
+    let mut verdict = "yes".to_owned();
+    if description.role == Role::Library {
+        verdict += ", when other services call it";
     }
+    if !required.is_empty() {
+        verdict += &format!(", once granted: {}", required.join(", "));
+    }
+    if !linked.is_empty() {
+        let linked = printable(&linked.join(", "));
+        verdict += &format!(", beside a service that exports {linked}");
+    }
+    verdict
 }
 
 fn print_sizes(description: &Description, out: &mut impl Write) -> io::Result<()> {
@@ -234,10 +252,11 @@ fn print_imports(grants: &[GrantNeeded], out: &mut impl Write) -> io::Result<()>
             Need::Optional { grant, .. } => format!("optional: {grant}"),
             Need::Required { grant, .. } => format!("needs grant: {grant}"),
             Need::Denied => "denied".to_owned(),
+            Need::Missing { .. } if grant.may_be_linked() => "from another service".to_owned(),
             Need::Missing { nearest } if nearest.is_empty() => "MISSING".to_owned(),
             Need::Missing { nearest } => format!("MISSING; there is {}", nearest.join(" and ")),
         };
-        let note = if grant.note.is_empty() {
+        let note = if grant.note.is_empty() || grant.may_be_linked() {
             String::new()
         } else {
             format!(" ({})", grant.note)

@@ -6,8 +6,7 @@ use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
-use super::links::{self, Links};
-use super::{Application, DeployError, Part, Runs, Source, chain, resolve};
+use super::{Application, DeployError, Part, Runs, Source, chain, links, resolve};
 use crate::artifact::{Artifact, ArtifactError, Description, Need, required_grants};
 use crate::capability::{self, Linked};
 use crate::listener;
@@ -34,20 +33,23 @@ pub(super) fn components(manifest: Manifest, source: Source) -> Result<Applicati
             ),
         }
     }
-    let links = links::resolve(&manifest, &parts);
-    check_imports(&manifest, &parts, &links, &mut found);
+    let told = found.mistakes.len();
+    let links = links::resolve(&manifest, &parts, &mut found);
+    let unlinked = found.mistakes.len() > told;
     check_routes(&manifest, &parts, &mut found);
-    // The manifest alone does not tell a worker or a provider, which need no route.
-    let needs_none = |warning: &Mistake| {
+    // The manifest alone does not tell a worker, which needs no route, nor who is called by others;
+    // where links are missing that is not known.
+    let is_of_use = |warning: &Mistake| {
         parts.iter().any(|(name, part)| {
             let service = manifest.services.get(name);
-            !matches!(part.role, Runs::Handler(_))
+            let called = links.lead_to(name) || (unlinked && part.role == Runs::Provider);
+            (part.role == Runs::Worker || called)
                 && service.is_some_and(|service| service.name.span == warning.span)
         })
     };
     found
         .warnings
-        .retain(|warning| warning.code != "no-route" || !needs_none(warning));
+        .retain(|warning| warning.code != "no-route" || !is_of_use(warning));
     if let Some(tls) = &manifest.http.tls {
         let (cert, key) = (
             resolve(&source, &tls.cert.value),
@@ -76,17 +78,17 @@ pub(super) fn components(manifest: Manifest, source: Source) -> Result<Applicati
 }
 
 #[derive(Default)]
-struct Findings {
+pub(super) struct Findings {
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
 }
 
 impl Findings {
-    fn mistake(&mut self, mistake: Mistake) {
+    pub(super) fn mistake(&mut self, mistake: Mistake) {
         self.mistakes.push(mistake);
     }
 
-    fn warning(&mut self, warning: Mistake) {
+    pub(super) fn warning(&mut self, warning: Mistake) {
         self.warnings.push(warning);
     }
 
@@ -214,7 +216,7 @@ fn check_grants_of_imports(
                     );
                 }
             }
-            // Another service may have it: see `check_imports`.
+            // Another service may have it: `links` looks.
             Need::Missing { .. } => {}
         }
     }
@@ -255,55 +257,6 @@ fn check_grants_of_imports(
     linked
 }
 
-/// Everything else that the components import must be exported by some service.
-fn check_imports(
-    manifest: &Manifest,
-    parts: &BTreeMap<ServiceName, Part>,
-    links: &Links,
-    found: &mut Findings,
-) {
-    for (name, part) in parts {
-        let Some(service) = manifest.services.get(name) else {
-            continue;
-        };
-        let description = part.artifact.description();
-        for interface in service.links.keys() {
-            let mut imports = description.imports.iter();
-            if !imports.any(|item| item.name == *interface || item.is(interface)) {
-                found.mistake(
-                    Mistake::new(
-                        "links",
-                        service.span_of("links"),
-                        format!("`{name}` links `{interface}`, which it does not import"),
-                    )
-                    .help("leave it out; `skep inspect` shows what the component imports"),
-                );
-            }
-        }
-        for needed in required_grants(description) {
-            let Need::Missing { nearest } = needed.need else {
-                continue;
-            };
-            if links.of(name).any(|link| link.import == needed.import) {
-                continue;
-            }
-            let mut mistake = Mistake::new(
-                "import-missing",
-                service.component.span.clone(),
-                format!(
-                    "`{name}` imports `{}`, which neither Skep nor a service has",
-                    needed.import
-                ),
-            )
-            .label("this component cannot run here");
-            if !nearest.is_empty() {
-                mistake = mistake.help(format!("the nearest there is: {}", nearest.join(", ")));
-            }
-            found.mistake(mistake);
-        }
-    }
-}
-
 fn check_limits(
     service: &Service,
     description: &Description,
@@ -342,6 +295,16 @@ fn check_limits(
                 ),
             )
             .help("leave it out, or build the component for wasi:http/handler@0.3"),
+        );
+    }
+    if role == Some(Runs::Provider) && service.health.is_some() {
+        found.mistake(
+            Mistake::new(
+                "health-of-provider",
+                service.span_of("health"),
+                format!("`{name}` answers calls of other services and no health checks over HTTP"),
+            )
+            .help("leave `health` out, or let the component export an HTTP handler"),
         );
     }
     if role == Some(Runs::Worker) && service.health.is_some() {

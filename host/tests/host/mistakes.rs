@@ -87,11 +87,6 @@ const BAD: &[(&str, &str, &str)] = &[
         "worker",
     ),
     (
-        "name = \"shop\"\n[service.a]\ncomponent = \"HELLO\"\nlinks = { \"a:b/c\" = \"a\" }\n",
-        "4:",
-        "a:b/c",
-    ),
-    (
         "name = \"shop\"\n[service.a]\ncomponent = \"missing.wasm\"\n",
         "3:13",
         "missing.wasm",
