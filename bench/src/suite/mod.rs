@@ -1,6 +1,7 @@
 //! The suites: each one question with its way to answer it. A new suite is a file here and an
 //! arm in each function below.
 
+mod calls;
 mod fairness;
 mod http;
 mod restart;
@@ -29,6 +30,8 @@ pub(crate) enum Suite {
     Fairness,
     /// How soon a service answers again after a crash.
     Restart,
+    /// What a call between services costs.
+    Calls,
 }
 
 impl Suite {
@@ -40,6 +43,7 @@ impl Suite {
         Self::Slow,
         Self::Fairness,
         Self::Restart,
+        Self::Calls,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -50,6 +54,7 @@ impl Suite {
             Self::Slow => slow::NAME,
             Self::Fairness => fairness::NAME,
             Self::Restart => restart::NAME,
+            Self::Calls => calls::NAME,
         }
     }
 
@@ -61,6 +66,7 @@ impl Suite {
             Self::Slow => "Idle and slow clients",
             Self::Fairness => "Guests that compute",
             Self::Restart => "After a crash",
+            Self::Calls => "Calls between services",
         }
     }
 
@@ -74,6 +80,7 @@ impl Suite {
             Self::Slow => "What do many idle connections and slow senders do to other clients?",
             Self::Fairness => "What do guests that compute do to the clients of another service?",
             Self::Restart => "How soon does a service of one instance answer again after a crash?",
+            Self::Calls => "What does a call cost that one service makes of another?",
         }
     }
 
@@ -85,6 +92,7 @@ impl Suite {
             Self::Slow => slow::method(bench),
             Self::Fairness => fairness::method(bench),
             Self::Restart => restart::method(bench),
+            Self::Calls => calls::method(bench),
         }
     }
 
@@ -96,6 +104,7 @@ impl Suite {
             Self::Slow => slow::run(bench, results),
             Self::Fairness => fairness::run(bench, results),
             Self::Restart => restart::run(bench, results),
+            Self::Calls => calls::run(bench, results),
         }
     }
 
@@ -107,6 +116,7 @@ impl Suite {
             Self::Slow => slow::tables(results),
             Self::Fairness => fairness::tables(results),
             Self::Restart => restart::tables(results),
+            Self::Calls => calls::tables(results),
         }
     }
 
@@ -118,6 +128,7 @@ impl Suite {
             Self::Slow => slow::goals(results),
             Self::Fairness => fairness::goals(results),
             Self::Restart => restart::goals(results),
+            Self::Calls => calls::goals(results),
         }
     }
 }

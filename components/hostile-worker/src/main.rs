@@ -35,6 +35,7 @@ fn main() {
     }
 }
 
+#[expect(unconditional_recursion, reason = "the stack overflow is the point")]
 fn recurse(depth: u64) -> u64 {
     black_box(recurse(black_box(depth) + 1)) + 1
 }

@@ -1,0 +1,227 @@
+//! Suite `calls`: what a call of one service by another costs, beside an HTTP request between two
+//! processes.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::http::Connection;
+use crate::plan::Bench;
+use crate::process::stop_if_interrupted;
+use crate::report::{Goal, Table, cell};
+use crate::results::{Key, Metric, Results};
+use crate::subject::{AXUM, Launch, REUSE, SKEP_REUSE, Server, skep, start};
+
+pub(super) const NAME: &str = "calls";
+
+const CPU_NS: Metric = Metric {
+    name: "cpu_per_call",
+    unit: "ns",
+};
+const WALL_NS: Metric = Metric {
+    name: "wall_per_call",
+    unit: "ns",
+};
+
+/// What is called, as the component `caller` names it; what that is; the aim, in nanoseconds of CPU
+/// time. The aim of the last but one is 4 GB/s.
+const CASES: [(&str, &str, f64); 7] = [
+    ("u32", "u32 → u32", 1_500.0),
+    ("string-100", "a string of 100 bytes, both ways", 2_000.0),
+    ("bytes-16k", "list<u8> of 16 KiB", 4_000.0),
+    ("bytes-1m", "list<u8> of 1 MiB", 262_144.0),
+    ("points-100", "a list of 100 flat records", 3_000.0),
+    (
+        "items-100",
+        "a list of 100 records with two strings",
+        20_000.0,
+    ),
+    ("method", "a method of a resource", 3_000.0),
+];
+
+/// The same as an HTTP request, from one process to another.
+const HTTP: &str = "http-request";
+
+/// Calls of the first request, from whose time the number of the others follows.
+const FIRST: u64 = 50;
+
+pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
+    for round in 0..bench.rounds {
+        stop_if_interrupted()?;
+        eprintln!("  round {} of {}", round + 1, bench.rounds);
+        if bench.subject(SKEP_REUSE).is_some() {
+            let server = start_two(bench)?;
+            for (case, ..) in CASES {
+                if let Err(error) = one_case(bench, &server, case, round, results) {
+                    stop_if_interrupted()?;
+                    results.note(NAME, format!("{case}: {error:#}"));
+                }
+            }
+        }
+        if let Some(axum) = bench.subject(AXUM) {
+            let server = axum.start(bench.server_cores)?;
+            requests(bench, &server, round, results)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the caller make as many calls as fit into the time, in one request.
+fn one_case(
+    bench: &Bench,
+    server: &Server,
+    case: &str,
+    round: usize,
+    results: &mut Results,
+) -> Result<()> {
+    let mut connection = Connection::to(server.address)?;
+    let mut calls = |count: u64| -> Result<(Duration, Duration)> {
+        let before = server.process.usage().cpu;
+        let began = Instant::now();
+        let answer = connection.get(&format!("/{case}/{count}"))?;
+        let took = began.elapsed();
+        ensure!(
+            answer.status == 200,
+            "answered with status {}",
+            answer.status
+        );
+        Ok((took, server.process.usage().cpu.saturating_sub(before)))
+    };
+    // The first ones make the instances.
+    calls(FIRST)?;
+    let (took, _) = calls(FIRST)?;
+    let wanted = bench.seconds as f64 / took.as_secs_f64().max(1e-6) * FIRST as f64;
+    let count = (wanted as u64).max(FIRST);
+    let (took, cpu) = calls(count)?;
+    let key = Key::new(NAME, SKEP_REUSE, case);
+    for (metric, time) in [(CPU_NS, cpu), (WALL_NS, took)] {
+        let each = time.as_secs_f64() * 1e9 / count as f64;
+        results.record(&key, metric, round, each);
+    }
+    Ok(())
+}
+
+/// One request after the other, over one connection: what a call costs that is an HTTP request. The
+/// CPU time is that of both sides.
+fn requests(bench: &Bench, server: &Server, round: usize, results: &mut Results) -> Result<()> {
+    let mut connection = Connection::to(server.address)?;
+    connection.get("/")?;
+    let (server_before, own_before) = (server.process.usage().cpu, thread_cpu());
+    let (began, mut count) = (Instant::now(), 0_u64);
+    while began.elapsed().as_secs() < bench.seconds {
+        connection.get("/")?;
+        count += 1;
+    }
+    let took = began.elapsed();
+    let cpu = server.process.usage().cpu.saturating_sub(server_before)
+        + thread_cpu().saturating_sub(own_before);
+    let key = Key::new(NAME, AXUM, HTTP);
+    for (metric, time) in [(CPU_NS, cpu), (WALL_NS, took)] {
+        let each = time.as_secs_f64() * 1e9 / count.max(1) as f64;
+        results.record(&key, metric, round, each);
+    }
+    Ok(())
+}
+
+fn thread_cpu() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid timespec, which the call writes to.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn start_two(bench: &Bench) -> Result<Server> {
+    let component = |name: &str| bench.programs.component.with_file_name(name);
+    let (caller, callee) = (component("caller.wasm"), component("callee.wasm"));
+    for component in [&caller, &callee] {
+        ensure!(
+            component.is_file(),
+            "there is no {}; `cargo xtask guests` makes it",
+            component.display()
+        );
+    }
+    let launch = |address: SocketAddr| {
+        let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;
+        let manifest = files.path().join("skep.toml");
+        let (caller, callee) = (caller.to_string_lossy(), callee.to_string_lossy());
+        let text = format!(
+            "name = \"bench\"\n[http]\nlisten = \"{address}\"\n\
+             [service.caller]\ncomponent = {caller:?}\nroutes = [\"/{{*rest}}\"]\n\
+             links = [\"callee\"]\n\
+             instances = {{ warm = 1, reuse = {REUSE} }}\n\
+             limits = {{ cpu = \"300s\", deadline = \"300s\" }}\n\
+             [service.callee]\ncomponent = {callee:?}\n\
+             instances = {{ warm = 1, reuse = {REUSE} }}\n"
+        );
+        fs::write(&manifest, text).context("writing the manifest")?;
+        let mut command = skep(&bench.programs)?;
+        command.arg("run").arg(&manifest).current_dir(&files);
+        Ok(Launch {
+            command,
+            files: Some(files),
+        })
+    };
+    start(bench.server_cores, "/nothing/0", &launch).context("starting skep with two services")
+}
+
+pub(super) fn method(bench: &Bench) -> String {
+    format!(
+        "Two services in one process, instances kept. A request makes one of them call the other as \
+         often as fits into {} s; the CPU time of the whole process and the time by the clock, each \
+         divided by the number of calls, are what a call costs: the caller's guest, the host, the \
+         callee's guest. Medians of {} rounds. Beside it, one HTTP request after the other from a \
+         native client to the native server {AXUM} in another process, which answers a few bytes: \
+         there the CPU time is that of both.",
+        bench.seconds, bench.rounds
+    )
+}
+
+pub(super) fn tables(results: &Results) -> Vec<Table> {
+    let http = Key::new(NAME, AXUM, HTTP);
+    let row = |what: &str, key: &Key| {
+        results.get(key, CPU_NS)?;
+        let times = |metric| {
+            let ratio = results.ratio(&http, key, metric);
+            ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}"))
+        };
+        Some(vec![
+            what.to_owned(),
+            cell(results.median(key, CPU_NS)),
+            cell(results.median(key, WALL_NS)),
+            times(CPU_NS),
+            times(WALL_NS),
+        ])
+    };
+    let calls = CASES
+        .iter()
+        .map(|(case, what, _)| (*what, Key::new(NAME, SKEP_REUSE, *case)));
+    let all = calls.chain([("an HTTP request between two processes", http.clone())]);
+    vec![Table {
+        title: "A call".into(),
+        header: vec![
+            "call",
+            "CPU ns",
+            "wall ns",
+            "an HTTP request's CPU ÷ it",
+            "an HTTP request's wall ÷ it",
+        ],
+        rows: all.filter_map(|(what, key)| row(what, &key)).collect(),
+    }]
+}
+
+pub(super) fn goals(results: &Results) -> Vec<Goal> {
+    CASES
+        .iter()
+        .map(|(case, what, most)| Goal {
+            text: format!("CPU of a call: {what}"),
+            measured: results.median(&Key::new(NAME, SKEP_REUSE, *case), CPU_NS),
+            at_most: *most,
+            unit: "ns",
+        })
+        .collect()
+}
