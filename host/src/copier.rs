@@ -12,13 +12,8 @@
 //! The terms are the Canonical ABI's: *lift* out of a guest, *lower* into one, *flat* for what is
 //! passed as core arguments and not in memory (Component Model, `CanonicalABI.md`).
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "what links services is what will use it"
-)]
-
 mod abi;
+mod encode;
 mod lift;
 mod lower;
 mod shape;
@@ -36,13 +31,6 @@ pub(crate) use self::shape::{Bound, Calling, Shape};
 #[derive(Debug, Default)]
 pub(crate) struct Message {
     bytes: Vec<u8>,
-}
-
-impl Message {
-    /// Its size in bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
 }
 
 #[cfg(test)]

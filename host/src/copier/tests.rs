@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tokio::sync::Mutex;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, Instance, Linker, Val};
+use wasmtime::component::{Component, Instance, Linker, Type, Val};
 use wasmtime::{Engine, Result, Store, StoreContextMut};
 
 use super::shape::OnCall;
@@ -337,7 +337,6 @@ fn store(engine: &Engine) -> Store<Data> {
 /// The last guest: what it passes on goes to the host, as `Val`s.
 struct Last {
     store: Store<Data>,
-    instance: Instance,
     given: Box<dyn Bound<Data>>,
     get: Box<dyn Bound<Data>>,
 }
@@ -370,12 +369,7 @@ impl Last {
             shape.bind(&mut store, &export)
         };
         let (given, get) = (bind("in", shapes[0])?, bind("get", shapes[1])?);
-        let last = Last {
-            store,
-            instance,
-            given,
-            get,
-        };
+        let last = Last { store, given, get };
         Ok((last, shapes))
     }
 }
@@ -385,6 +379,10 @@ struct Pair {
     first: Store<Data>,
     instance: Instance,
     last: Arc<Mutex<Last>>,
+    /// The message that was passed last.
+    passed: Arc<Mutex<Vec<u8>>>,
+    /// The types of `in`.
+    types: Vec<Type>,
 }
 
 impl Pair {
@@ -395,10 +393,16 @@ impl Pair {
         let component = component(&engine, &first.wat());
         assert_eq!(Shape::of(&function(&component, "in")), Some(out));
         let mut linker = Linker::<Data>::new(&engine);
-        let callee = last.clone();
+        let types = function(&component, "in")
+            .params()
+            .map(|(_, ty)| ty)
+            .collect();
+        let passed = Arc::<Mutex<Vec<u8>>>::default();
+        let (callee, passing) = (last.clone(), passed.clone());
         let on_out = on_call(move |parameters| {
-            let callee = callee.clone();
+            let (callee, passing) = (callee.clone(), passing.clone());
             Box::pin(async move {
+                passing.lock().await.clone_from(&parameters.bytes);
                 let Last { store, given, .. } = &mut *callee.lock().await;
                 given.call(store, parameters).await
             })
@@ -419,6 +423,8 @@ impl Pair {
             first,
             instance,
             last,
+            passed,
+            types,
         })
     }
 
@@ -464,6 +470,8 @@ proptest! {
                 pair.call("in", values, &mut []).await.unwrap();
                 let seen = std::mem::take(&mut pair.last.lock().await.store.data_mut().seen);
                 assert!(same(&seen, values), "passed {values:?}, seen {seen:?}");
+                let made = Message::of(values, &pair.types).unwrap();
+                assert_eq!(made.bytes, *pair.passed.lock().await, "{values:?}");
                 pair.last.lock().await.store.data_mut().answer = Some(values[0].clone());
                 let mut results = [Val::Bool(false)];
                 pair.call("get", &[], &mut results).await.unwrap();

@@ -436,6 +436,7 @@ fn wires(
             callee: handles(callee),
             export: link.export.as_str().into(),
             mutual: application.links.are_mutual(link),
+            serial: application.parts.get(&link.callee)?.engine() == Kind::Serial,
         })
     };
     links.filter_map(wire).collect()

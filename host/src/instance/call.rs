@@ -5,21 +5,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::JoinHandle;
-use wasmtime::AsContextMut;
-use wasmtime::component::{ComponentExportIndex, Val};
+use wasmtime::component::{Instance, Val};
+use wasmtime::{AsContextMut, Store};
 
-use super::Failure;
 use super::cargo::{Cargo, Signature};
 use super::errand::Errand;
-use super::live::{Code, Live, Start};
+use super::live::{Code, Export, Live, Start};
 use super::meter::Meter;
+use super::{Failure, GuestState};
+use crate::copier::{self, Bound};
 use crate::scheduler::{Computation, Panicked};
 use crate::service::Lease;
 use crate::task;
 
 /// What is to be called, for what, with what.
 pub(crate) struct Order {
-    pub(crate) function: ComponentExportIndex,
+    pub(crate) function: Export,
     pub(crate) errand: Errand,
     pub(crate) arguments: Cargo,
     pub(crate) signature: Arc<Signature>,
@@ -151,14 +152,18 @@ async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
             resource.resource_drop_async(&mut *store).await?;
         }
     }
+    let mut arguments = order.arguments;
+    if let Some(message) = arguments.take_message() {
+        let copied = copied(&mut live.copied, live.instance, store, order.function)?;
+        let results = copied.call(store, message).await?;
+        return Ok(Cargo::of_message(results));
+    }
     let Signature {
         parameters,
         results,
     } = &*order.signature;
-    let (arguments, lent) = order
-        .arguments
-        .into_callee(store.as_context_mut(), parameters)?;
-    let function = live.instance.get_func(&mut *store, order.function);
+    let (arguments, lent) = arguments.into_callee(store.as_context_mut(), parameters)?;
+    let function = live.instance.get_func(&mut *store, order.function.index);
     let function = function.ok_or_else(|| wasmtime::format_err!("the export is no function"))?;
     let mut answer = vec![Val::Bool(false); results.len()];
     function
@@ -171,4 +176,29 @@ async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
         results,
         order.lease.as_ref(),
     )
+}
+
+/// The handle by which the instance's export is called with messages, made at its first call.
+fn copied<'a>(
+    known: &'a mut Vec<Option<Box<dyn Bound<GuestState>>>>,
+    instance: Instance,
+    store: &mut Store<GuestState>,
+    function: Export,
+) -> wasmtime::Result<&'a dyn Bound<GuestState>> {
+    if known.len() <= function.number {
+        known.resize_with(function.number + 1, || None);
+    }
+    let place = &mut known[function.number];
+    let bound = match place.take() {
+        Some(bound) => bound,
+        None => {
+            let export = instance.get_func(&mut *store, function.index);
+            let export =
+                export.ok_or_else(|| wasmtime::format_err!("the export is no function"))?;
+            copier::Shape::of(&export.ty(&*store))
+                .ok_or_else(|| wasmtime::format_err!("the export is not of plain data"))?
+                .bind(store, &export)?
+        }
+    };
+    Ok(&**place.insert(bound))
 }

@@ -1,8 +1,7 @@
 //! Values on their way from one store to another: the arguments of a call, or its results.
 //!
-//! The general route: a [`Val`] for each value. What is plain data could cross quicker; that would
-//! be another kind of cargo, which nobody but `link` (for the caller) and `call` (for the callee)
-//! would have to know.
+//! Two routes. Plain data crosses as one message of the [`copier`](crate::copier)'s. Everything else
+//! crosses as a [`Val`] for each value, which costs an allocation or more for each.
 //!
 //! Handles do not cross, for what they are on does not: each becomes a [`Handle`] on the way, and
 //! on the other side either what it was in the first place, if the resource is defined there, or a
@@ -18,6 +17,7 @@ use wasmtime::{AsContextMut, StoreContextMut, format_err};
 pub(crate) use self::shape::{Origin, Shape, Signature};
 use super::GuestState;
 use super::holdings::Handle;
+use crate::copier::Message;
 use crate::service::Lease;
 
 /// See the module.
@@ -28,6 +28,8 @@ pub(crate) struct Cargo {
     handles: Vec<Handle>,
     /// Who defines the resources among them that are of the callee's own.
     instance: Whose,
+    /// All values, if they cross as a message; then there are none above.
+    message: Option<Message>,
 }
 
 /// The instance of the callee that a call is bound to by its arguments.
@@ -92,6 +94,19 @@ impl Cargo {
             Ok(())
         })?;
         Ok(cargo)
+    }
+
+    /// Plain data.
+    pub(crate) fn of_message(message: Message) -> Cargo {
+        Cargo {
+            message: Some(message),
+            ..Cargo::default()
+        }
+    }
+
+    /// The message, if that is what crosses.
+    pub(crate) fn take_message(&mut self) -> Option<Message> {
+        self.message.take()
     }
 
     fn new(values: Vec<Val>) -> Cargo {

@@ -14,6 +14,7 @@ use wasmtime::{Store, format_err};
 use super::errand::Errand;
 use super::meter::Meter;
 use super::{Failure, GuestState, Mould};
+use crate::copier::Bound;
 use crate::scheduler::Computation;
 use crate::wasi::{AnswerSlot, INCOMING_HANDLER, IncomingRequest, ResponseOutparam};
 
@@ -25,6 +26,8 @@ pub(crate) struct Live {
     pub(super) handle: Option<Handle>,
     pub(super) meter: Arc<Meter>,
     pub(super) slot: AnswerSlot,
+    /// What its exports are called with messages by, by their numbers.
+    pub(super) copied: Vec<Option<Box<dyn Bound<GuestState>>>>,
     /// Requests and calls that it has served.
     pub(crate) served: u64,
 }
@@ -77,6 +80,7 @@ impl Live {
             handle,
             meter,
             slot,
+            copied: Vec::new(),
             served: 0,
         })
     }
@@ -173,12 +177,21 @@ impl Code {
 
 /// The functions of a component's exported interfaces.
 #[derive(Debug, Default)]
-pub(crate) struct Exports(HashMap<Box<str>, HashMap<Box<str>, ComponentExportIndex>>);
+pub(crate) struct Exports(HashMap<Box<str>, HashMap<Box<str>, Export>>);
+
+/// An exported function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Export {
+    pub(super) index: ComponentExportIndex,
+    /// Counted from 0 among all of the component's.
+    pub(super) number: usize,
+}
 
 impl Exports {
     pub(super) fn of(component: &Component) -> Exports {
         let engine = component.engine();
         let mut interfaces = HashMap::new();
+        let mut numbers = 0..;
         for (interface, item) in component.component_type().exports(engine) {
             let ComponentItem::ComponentInstance(exported) = item.ty else {
                 continue;
@@ -191,7 +204,8 @@ impl Exports {
                 .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
                 .filter_map(|(name, _)| {
                     let index = component.get_export_index(Some(&at), name)?;
-                    Some((name.into(), index))
+                    let number = numbers.next()?;
+                    Some((name.into(), Export { index, number }))
                 });
             interfaces.insert(interface.into(), functions.collect());
         }
@@ -199,7 +213,7 @@ impl Exports {
     }
 
     /// A function of an interface, both as the component names them.
-    pub(crate) fn find(&self, interface: &str, function: &str) -> Option<ComponentExportIndex> {
+    pub(crate) fn find(&self, interface: &str, function: &str) -> Option<Export> {
         self.0.get(interface)?.get(function).copied()
     }
 }

@@ -7,11 +7,12 @@ use std::task::{Context, Poll};
 
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{Accessor, LinkerInstance, Type, Val};
-use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime::{AsContextMut, StoreContextMut, format_err};
 
 use super::Wire;
 use super::crossing::{Resources, Uncrossable, signature};
 use super::mercy::Mercy;
+use crate::copier::{self, Calling, Message};
 use crate::instance::GuestState;
 use crate::instance::cargo::{Cargo, Signature, Whose};
 use crate::instance::meter::Meter;
@@ -25,6 +26,9 @@ pub(super) struct Link {
     mutual: bool,
     is_async: bool,
     signature: Arc<Signature>,
+    /// Its values cross as messages.
+    copied: Option<copier::Shape>,
+    results: Vec<Type>,
     mercy: Mercy,
 }
 
@@ -37,6 +41,8 @@ impl Link {
         resources: &Resources,
     ) -> Result<Arc<Link>, Uncrossable> {
         let results: Vec<Type> = ty.results().collect();
+        let signature = signature(ty, resources, &wire.callee)?;
+        let plain = wire.serial && signature.is_plain();
         Ok(Arc::new(Link {
             caller: caller.clone(),
             callee: wire.callee.clone(),
@@ -46,8 +52,10 @@ impl Link {
             },
             mutual: wire.mutual,
             is_async: ty.async_(),
-            signature: Arc::new(signature(ty, resources, &wire.callee)?),
+            signature: Arc::new(signature),
+            copied: plain.then(|| copier::Shape::of(ty)).flatten(),
             mercy: Mercy::of(&results),
+            results,
         }))
     }
 
@@ -61,6 +69,13 @@ impl Link {
                 let link = self.clone();
                 Box::pin(async move { link.call_beside(accessor, arguments, results).await })
             });
+        }
+        if let Some(shape) = self.copied {
+            let on_call = any_store(move |store, parameters| {
+                let link = self.clone();
+                Box::pin(async move { link.call_copied(store, parameters).await })
+            });
+            return shape.define(instance, &name, Arc::new(on_call));
         }
         instance.func_new_async(&name, move |store, _, arguments, results| {
             let link = self.clone();
@@ -79,6 +94,26 @@ impl Link {
         let called = self.prepare(store.as_context_mut(), arguments)?;
         let answered = self.answer(meter, called).await;
         self.settle(store, answered, results)
+    }
+
+    /// The same with values that cross as messages.
+    async fn call_copied(
+        &self,
+        store: StoreContextMut<'_, GuestState>,
+        parameters: Message,
+    ) -> wasmtime::Result<Message> {
+        let meter = store.data().meter().clone();
+        let called = self.invocation(store, Cargo::of_message(parameters));
+        let error = match self.answer(meter, called).await {
+            Ok(mut answered) => {
+                let message = answered.take_message();
+                return message.ok_or_else(|| format_err!("the results are no message"));
+            }
+            Err(error) => error,
+        };
+        let told = self.mercy.value(&error);
+        let told = told.and_then(|told| Message::of(&[told], &self.results));
+        told.ok_or_else(|| error.into())
     }
 
     /// For an async function: the caller goes on meanwhile.
@@ -174,6 +209,14 @@ impl Link {
             mutual: self.mutual,
         })
     }
+}
+
+/// Says of a closure that it takes a store of any lifetime, which the compiler does not infer.
+fn any_store<F>(on_call: F) -> F
+where
+    F: for<'a> Fn(StoreContextMut<'a, GuestState>, Message) -> Calling<'a>,
+{
+    on_call
 }
 
 /// A call that is polled in the midst of its caller's poll, and not charged to it.

@@ -10,6 +10,12 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
+    /// Whether there is no handle in any value.
+    pub(crate) fn is_plain(&self) -> bool {
+        let mut all = self.parameters.iter().chain(&self.results);
+        all.all(|shape| *shape == Shape::Plain)
+    }
+
     /// Whether a call may come back with handles on resources of the callee's own.
     pub(crate) fn gives_own(&self) -> bool {
         self.results.iter().any(Shape::has_own)
