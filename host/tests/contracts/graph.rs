@@ -32,8 +32,8 @@ fn an_application_is_shown_without_a_running_host() {
         application shop
 
         services
-          front  HTTP handler (WASI 0.2)           front.wasm
-          stock  library: exports interfaces only  stock.wasm
+          front  HTTP handler (WASI 0.2)                     front.wasm
+          stock  provider (answers calls of other services)  stock.wasm
 
         routes
           /shop/{*rest} → front

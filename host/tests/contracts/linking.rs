@@ -71,8 +71,6 @@ fn what_nobody_exports_is_drawn_at_the_component() {
         ),
         &expect![[r#"
             3:13 error import-missing «"front.wasm"» `front` imports `shop:catalog/products@0.2.0`, but `new` exports shop:catalog/products@0.3.0, `old` exports shop:catalog/products@0.1.0; `front` wants ^0.2 (build `front` for shop:catalog/products@0.3.0, or `new` for shop:catalog/products@0.2.0)
-            5:10 warning no-route «old» no route and no link leads to service `old` (write routes = ["/path"])
-            7:10 warning no-route «new» no route and no link leads to service `new` (write routes = ["/path"])
         "#]],
     );
 }
@@ -84,8 +82,6 @@ fn where_several_export_it_links_decide() {
         &format!("{two}{FRONT}"),
         &expect![[r#"
         7:13 error link-ambiguous «"front.wasm"» `front` imports `shop:catalog/products@0.2.0`, which several services export: `catalog` and `other` (write links = { "shop:catalog/products" = "catalog" })
-        2:10 warning no-route «catalog» no route and no link leads to service `catalog` (write routes = ["/path"])
-        4:10 warning no-route «other» no route and no link leads to service `other` (write routes = ["/path"])
     "#]],
     );
     let named = |link: &str| format!("{two}{FRONT}links = {{ {link} }}\n");
@@ -107,8 +103,6 @@ fn where_several_export_it_links_decide() {
         &named("\"shop:catalog/products\" = \"front\""),
         &expect![[r#"
             9:37 error link-not-exported «"front"» `front` links `shop:catalog/products@0.2.0` to `front`, which does not export it (`catalog` exports it: name that)
-            2:10 warning no-route «catalog» no route and no link leads to service `catalog` (write routes = ["/path"])
-            4:10 warning no-route «other» no route and no link leads to service `other` (write routes = ["/path"])
         "#]],
     );
     check(
@@ -126,7 +120,6 @@ fn an_export_of_another_type_is_shown_where_it_differs() {
         &services,
         &expect![[r#"
         3:13 error link-mismatch «"front.wasm"» `front` imports `shop:catalog/products@0.2.0`, and what `float` exports does not fit: method `next` of `cursor`, result, some, `price`: expected u32, found f64 (function `find`, result, ok, `price`: expected u32, found f64; build `front` and `float` from one WIT package)
-        5:10 warning no-route «float» no route and no link leads to service `float` (write routes = ["/path"])
     "#]],
     );
     let output = shop().run(&services, &["check", "--no-compile"]);
