@@ -154,9 +154,9 @@ fn layout(ty: &Type) -> Option<(usize, usize)> {
         Type::String | Type::List(_) => Some((8, 4)),
         Type::Enum(names) => scalar(discriminant(names.names().count())?),
         Type::Flags(flags) => match flags.names().count() {
-            ..=8 => scalar(1),
-            ..=16 => scalar(2),
-            ..=FLAGS => scalar(4),
+            0..=8 => scalar(1),
+            9..=16 => scalar(2),
+            17..=FLAGS => scalar(4),
             _ => None,
         },
         Type::Record(record) => {
@@ -212,8 +212,8 @@ fn cases(payloads: &[Option<Type>]) -> Option<(usize, usize, usize)> {
 fn discriminant(cases: usize) -> Option<usize> {
     match cases {
         0 => None,
-        ..=0x100 => Some(1),
-        ..=0x1_0000 => Some(2),
+        1..=0x100 => Some(1),
+        0x101..=0x1_0000 => Some(2),
         _ => Some(4),
     }
 }
