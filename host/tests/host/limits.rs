@@ -420,42 +420,6 @@ async fn a_client_that_does_not_take_its_answer_is_closed() {
 }
 
 #[tokio::test]
-async fn memory_of_all_services_together() {
-    let one = service("one")
-        .component("probe")
-        .instances("reuse = 100, idle = \"1h\"")
-        .limits("memory = \"22MiB\"");
-    let two = service("two")
-        .component("probe")
-        .instances("reuse = 100, idle = \"1h\"")
-        .limits("memory = \"22MiB\"");
-    let host = Host::with(one.routes(&["/{*rest}"]))
-        .and(two)
-        .tables("[[route]]\nhost = \"two\"\npath = \"/{*rest}\"\nservice = \"two\"")
-        .tables("[host]\nmemory = \"24MiB\"")
-        .start()
-        .await;
-    assert_eq!(
-        host.get("/grow/12").await.expect(200).text(),
-        "holding 12 MiB\n"
-    );
-    let mut asked = get("/grow/20");
-    asked.headers_mut().insert("host", "two".parse().unwrap());
-    let reply = host.ask(asked).await.expect(200);
-    assert!(
-        reply.text().starts_with("refused after "),
-        "{}",
-        reply.text()
-    );
-    assert!(host.status()["memory_bytes"].as_u64().unwrap() <= 24 << 20);
-    // What is scarce is held by instances that wait for work: nobody is turned away for their sake.
-    for _ in 0..20 {
-        host.get("/grow/1").await.expect(200);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[tokio::test]
 async fn the_stack_is_as_large_as_the_manifest_says() {
     for stack in ["64KiB", "1MiB"] {
         let host = Host::with(service("probe").everywhere())

@@ -265,6 +265,45 @@ async fn an_instance_that_others_leave_no_memory_is_nobodys_crash() {
 }
 
 #[tokio::test]
+async fn all_services_together_hold_no_more_than_the_host_may() {
+    let instances = "reuse = 1000, idle = \"1h\"";
+    let one = service("one")
+        .component("hoarder")
+        .everywhere()
+        .instances(instances)
+        .limits("memory = \"22MiB\", deadline = \"60s\"");
+    let two = service("two")
+        .component("probe")
+        .instances(instances)
+        .limits("memory = \"22MiB\"");
+    let host = Host::with(one)
+        .and(two)
+        .tables("[[route]]\nhost = \"two\"\npath = \"/{*rest}\"\nservice = \"two\"")
+        .tables("[host]\nmemory = \"24MiB\"")
+        .start()
+        .await;
+    // At work, since idle instances are given up where memory is short.
+    let holding = under_way(&host, "one", "/hold/12/4000").await;
+    host.until("one", "half of it", |row| {
+        row["memory_bytes"].as_u64() > Some(12 << 20)
+    })
+    .await;
+    let reply = under_way(&host, "two", "/grow/20").await.await.unwrap();
+    let reply = reply.expect(200);
+    let text = reply.text();
+    assert!(text.starts_with("refused after "), "{text}");
+    assert!(bytes(&host.status(), "memory_bytes") <= 24 * MIB);
+    holding.await.unwrap().expect(200);
+    // What is scarce now is held by instances that wait for work: nobody is turned away for them.
+    for _ in 0..20 {
+        let reply = under_way(&host, "two", "/grow/1").await.await.unwrap();
+        reply.expect(200);
+        host.get("/").await.expect(200);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_glutton_is_turned_away_and_the_others_are_served() {
     let plan = beside(hoarder("memory = \"60MiB\", deadline = \"60s\""));
     let host = plan.tables("[host]\nmemory = \"64MiB\"").start().await;
