@@ -152,7 +152,6 @@ fn start_two(bench: &Bench) -> Result<Server> {
         let text = format!(
             "name = \"bench\"\n[http]\nlisten = \"{address}\"\n\
              [service.caller]\ncomponent = {caller:?}\nroutes = [\"/{{*rest}}\"]\n\
-             links = [\"callee\"]\n\
              instances = {{ warm = 1, reuse = {REUSE} }}\n\
              limits = {{ cpu = \"300s\", deadline = \"300s\" }}\n\
              [service.callee]\ncomponent = {callee:?}\n\
