@@ -214,6 +214,7 @@ http {{
     )
 }
 
+/// With one thread: of two that have a line for the log at the same time, haproxy drops one.
 fn haproxy(kind: Kind, address: SocketAddr, host: SocketAddr) -> String {
     let lax = match kind {
         Kind::LaxHaproxy => "option accept-invalid-http-request",
@@ -222,6 +223,7 @@ fn haproxy(kind: Kind, address: SocketAddr, host: SocketAddr) -> String {
     format!(
         "global
     maxconn 512
+    nbthread 1
     log stdout format raw local0
 defaults
     mode http
