@@ -5,6 +5,8 @@
     reason = "a test ends where it finds something wrong"
 )]
 
+mod dummy;
+
 use std::path::Path;
 
 use skep::artifact::{Artifact, Need, required_grants};
@@ -18,14 +20,8 @@ fn component_of(folder: &str, world: &str) -> Artifact {
         .join(folder);
     let (package, _) = resolve.push_dir(&path).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
-    let mangling = wit_parser::ManglingAndAbi::Standard32;
-    let mut module = wit_component::dummy_module(&resolve, world, mangling);
-    let encoding = wit_component::StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
-    let mut encoder = wit_component::ComponentEncoder::default()
-        .module(&module)
-        .unwrap();
-    Artifact::from_bytes(format!("{folder}.wasm"), encoder.encode().unwrap()).unwrap()
+    let bytes = dummy::component_of(&resolve, world);
+    Artifact::from_bytes(format!("{folder}.wasm"), bytes).unwrap()
 }
 
 #[test]

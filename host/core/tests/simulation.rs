@@ -3,13 +3,15 @@
 //! restatement of them.
 //!
 //! A failing seed prints itself; `SIM_SEED=N cargo test -p skep-core --test simulation` replays it.
+mod simulated;
+
 use std::time::Duration;
 
 use skep_core::duration::DurationRange;
-use skep_core::lifecycle::{
-    Action, Cause, CauseKind, Event, FORGIVEN_AFTER, Kind, Lifecycle, Phase, Settings,
-};
+use skep_core::lifecycle::{Action, Event, FORGIVEN_AFTER, Kind, Lifecycle, Phase, Settings};
 use skep_core::restart::{RestartPolicy, RestartWhen};
+
+use self::simulated::{Random, cause};
 
 /// Under Miri a few events have to do, and without optimisation some more.
 const EVENTS: u64 = if cfg!(miri) {
@@ -123,7 +125,7 @@ struct Life {
 
 impl Life {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let floor = Duration::from_millis(1 + random.below(300));
         let ceiling = floor + Duration::from_millis(random.below(20_000));
         let restart = RestartPolicy {
@@ -601,26 +603,5 @@ impl Life {
             Phase::Draining { .. } => self.seen.draining += 1,
             Phase::Stopped { .. } => self.seen.stopped += 1,
         }
-    }
-}
-
-fn cause() -> Cause {
-    Cause::new(CauseKind::Trap, "unreachable executed")
-}
-
-/// A small generator, so that a seed means the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound.max(1)
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len() as u64) as usize]
     }
 }

@@ -6,16 +6,20 @@
 //! A failing seed prints itself; `SIM_SEED=N cargo test -p skep-core --test supervision` replays it.
 #![allow(clippy::print_stderr, reason = "a replayed seed tells its story")]
 
+mod simulated;
+
 use std::time::Duration;
 
 use skep_core::duration::DurationRange;
-use skep_core::lifecycle::{Action, Cause, CauseKind, Event, Kind, Phase, Report, Settings};
+use skep_core::lifecycle::{Action, Event, Kind, Phase, Report, Settings};
 use skep_core::name::GroupName;
 use skep_core::restart::{RestartPolicy, RestartWhen};
 use skep_core::supervision::{
     Escalate, GroupPolicy, GroupReport, GroupSettings, Input, MemberSettings, Output, Strategy,
     Supervision,
 };
+
+use self::simulated::{Random, cause};
 
 /// Under Miri a few events have to do, and without optimisation some more.
 const EVENTS: u64 = if cfg!(miri) {
@@ -145,7 +149,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let count = 2 + random.below(5) as usize;
         // Whoever stands later in this order may start after whoever stands earlier.
         let mut order: Vec<usize> = (0..count).collect();
@@ -881,26 +885,5 @@ fn group(number: u64, members: Vec<usize>, random: &mut Random) -> GroupSettings
                 _ => Escalate::Restart,
             },
         },
-    }
-}
-
-fn cause() -> Cause {
-    Cause::new(CauseKind::Trap, "unreachable executed")
-}
-
-/// A small generator, so that a seed means the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound.max(1)
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len() as u64) as usize]
     }
 }

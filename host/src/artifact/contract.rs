@@ -247,10 +247,15 @@ fn primitive(primitive: PrimitiveValType) -> Type {
 }
 
 #[cfg(test)]
+#[path = "../../tests/dummy/mod.rs"]
+mod dummy;
+
+#[cfg(test)]
 mod tests {
     use skep_core::contract::compare;
 
     use super::super::Artifact;
+    use super::dummy::component_of;
     use super::*;
 
     /// A component of which one world is true: what it imports and exports of `wit`.
@@ -261,14 +266,7 @@ mod tests {
         };
         let package = resolve.push_str("test.wit", wit).unwrap();
         let world = resolve.select_world(&[package], Some(world)).unwrap();
-        let mangling = wit_parser::ManglingAndAbi::Standard32;
-        let mut module = wit_component::dummy_module(&resolve, world, mangling);
-        let encoding = wit_component::StringEncoding::UTF8;
-        wit_component::embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
-        let mut encoder = wit_component::ComponentEncoder::default()
-            .module(&module)
-            .unwrap();
-        let artifact = Artifact::from_bytes("test.wasm", encoder.encode().unwrap()).unwrap();
+        let artifact = Artifact::from_bytes("test.wasm", component_of(&resolve, world)).unwrap();
         artifact.validate().unwrap();
         artifact.description().contract.clone()
     }

@@ -17,6 +17,9 @@
 )]
 mod fixture;
 
+#[path = "../toll/mod.rs"]
+mod toll;
+
 mod frames;
 mod raw;
 mod scene;

@@ -22,6 +22,12 @@ async fn scene() -> Scene {
     Scene::of(plan(&limits).http(patient)).await
 }
 
+/// Waits for the slow ones.
+async fn all_places_are_taken(scene: &Scene) {
+    let full = |row: &serde_json::Value| row["in_flight"] == PLACES;
+    scene.host.until("probe", "all places taken", full).await;
+}
+
 /// Others get their turn.
 async fn all_are_served(scene: &Scene) {
     for _ in 0..5 {
@@ -42,8 +48,7 @@ async fn slow_senders_do_not_take_every_place() {
         .await;
         wires.push(wire);
     }
-    let full = |row: &serde_json::Value| row["in_flight"] == PLACES;
-    scene.host.until("probe", "all places taken", full).await;
+    all_places_are_taken(&scene).await;
     all_are_served(&scene).await;
     // The last ones may stay, as nobody waits any more; the others have been told.
     let told = wires.len() - PLACES;
@@ -67,8 +72,7 @@ async fn slow_senders_of_http2_do_not_take_every_place() {
         let stream = u32::try_from(2 * n + 1).unwrap();
         frames.send(&post(stream, "/count-body")).await;
     }
-    let full = |row: &serde_json::Value| row["in_flight"] == PLACES;
-    scene.host.until("probe", "all places taken", full).await;
+    all_places_are_taken(&scene).await;
     all_are_served(&scene).await;
     drop(frames);
     scene.close().await;
@@ -84,8 +88,7 @@ async fn slow_readers_do_not_take_every_place() {
             .await;
         wires.push(wire);
     }
-    let full = |row: &serde_json::Value| row["in_flight"] == PLACES;
-    scene.host.until("probe", "all places taken", full).await;
+    all_places_are_taken(&scene).await;
     all_are_served(&scene).await;
     drop(wires);
     scene.close().await;
@@ -100,8 +103,7 @@ async fn slow_readers_of_http2_do_not_take_every_place() {
         let asked = crate::frames::get(stream, "/body/50000000");
         frames.send(&asked).await;
     }
-    let full = |row: &serde_json::Value| row["in_flight"] == PLACES;
-    scene.host.until("probe", "all places taken", full).await;
+    all_places_are_taken(&scene).await;
     all_are_served(&scene).await;
     drop(frames);
     scene.close().await;
@@ -141,8 +143,7 @@ async fn a_guest_that_is_slow_itself_keeps_its_place() {
         let mut connection = Connection::http1(&scene.host).await;
         asleep.spawn(async move { connection.ask(get("/sleep/4000")).await });
     }
-    let full = |row: &serde_json::Value| row["in_flight"] == PLACES;
-    scene.host.until("probe", "all places taken", full).await;
+    all_places_are_taken(&scene).await;
     // Waits for four seconds, as nobody's client is to blame.
     scene.host.get("/").await.expect(200);
     for reply in asleep.join_all().await {

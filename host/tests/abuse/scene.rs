@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::fixture::{Connection, Host, Plan, eventually, get, service};
+use crate::toll::{Excess, Toll};
 
 /// Between two requests of the bystander's client: a load that two cores hardly feel.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -18,11 +19,14 @@ const REQUESTS_PER_CONNECTION: usize = 20;
 /// Requests of the bystander during an abuse, at least.
 const REQUESTS: usize = 20;
 
-/// What the allocator may keep for its next user.
-const RESIDENT_EXCESS: u64 = 16 << 20;
-
-/// tokio's threads for blocking work come and go.
-const THREADS_EXCESS: usize = 4;
+/// What the allocator may keep for its next user, and tokio's threads for blocking work, which come
+/// and go.
+const LEFT_BEHIND: Excess = Excess {
+    resident: 16 << 20,
+    descriptors: 0,
+    threads: 4,
+    within: Duration::from_secs(30),
+};
 
 /// A host under abuse.
 pub(crate) struct Scene {
@@ -31,34 +35,6 @@ pub(crate) struct Scene {
     over: Arc<AtomicBool>,
     asked: Arc<AtomicUsize>,
     client: JoinHandle<Vec<String>>,
-}
-
-/// What a process holds at one moment.
-#[derive(Clone, Copy, Debug)]
-struct Toll {
-    resident: u64,
-    descriptors: usize,
-    threads: usize,
-}
-
-impl Toll {
-    fn of(host: &Host) -> Toll {
-        let list = |what: &str| {
-            let entries = std::fs::read_dir(format!("/proc/{}/{what}", host.id())).unwrap();
-            entries.count()
-        };
-        Toll {
-            resident: host.resident(),
-            descriptors: list("fd"),
-            threads: list("task"),
-        }
-    }
-
-    fn fits(self, before: Toll) -> bool {
-        self.resident <= before.resident + RESIDENT_EXCESS
-            && self.descriptors <= before.descriptors
-            && self.threads <= before.threads + THREADS_EXCESS
-    }
 }
 
 /// The victim at every path but the bystander's; `limits` are the victim's.
@@ -119,17 +95,7 @@ impl Scene {
         assert!(failures.is_empty(), "the bystander's client: {failures:#?}");
         self.host.at_rest("probe").await;
         self.host.assert_no_panic();
-        let mut last = Toll::of(&self.host);
-        let settled = eventually("the host's former size", async || {
-            last = Toll::of(&self.host);
-            last.fits(self.before).then_some(())
-        });
-        let settled = tokio::time::timeout(Duration::from_secs(30), settled).await;
-        assert!(
-            settled.is_ok(),
-            "before: {:?}, after: {last:?}",
-            self.before
-        );
+        self.before.is_reached_again(&self.host, LEFT_BEHIND).await;
     }
 }
 

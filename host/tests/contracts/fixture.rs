@@ -6,6 +6,8 @@ use std::process::Command;
 use tempfile::TempDir;
 use wit_parser::Resolve;
 
+use crate::dummy::component_of;
+
 /// A directory with components and a manifest.
 pub(crate) struct Application {
     directory: TempDir,
@@ -86,12 +88,5 @@ pub(crate) fn component(wit: &str) -> Vec<u8> {
     }
     let package = resolve.push_str("test.wit", wit).unwrap();
     let world = resolve.select_world(&[package], Some("it")).unwrap();
-    let mangling = wit_parser::ManglingAndAbi::Standard32;
-    let mut module = wit_component::dummy_module(&resolve, world, mangling);
-    let encoding = wit_component::StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
-    let mut encoder = wit_component::ComponentEncoder::default()
-        .module(&module)
-        .unwrap();
-    encoder.encode().unwrap()
+    component_of(&resolve, world)
 }

@@ -6,6 +6,8 @@
     reason = "a test ends where it finds something wrong"
 )]
 
+#[path = "../dummy/mod.rs"]
+mod dummy;
 mod fixture;
 mod graph;
 mod linking;

@@ -29,9 +29,11 @@ macro_rules! members {
     )*};
 }
 
+#[path = "../toll/mod.rs"]
+mod toll;
+
 mod bystander;
 mod member;
-mod toll;
 
 mod answers;
 mod artifacts;

@@ -1,5 +1,7 @@
 //! Hostile guests that nobody asks anything: workers. No deadline and no client ends what they do.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::bystander::Clients;
@@ -15,6 +17,7 @@ const LEFT_BEHIND: Excess = Excess {
     resident: 24 << 20,
     descriptors: 4,
     threads: 2,
+    within: Duration::from_secs(20),
 };
 
 fn worker(how: &str, restart: &str) -> Service {

@@ -21,6 +21,22 @@ const RESTART: &str = "max = 1000, within = \"1s\", backoff = \"10ms..50ms\"";
 /// At rest none is left.
 const INSTANCES: &str = "idle = \"500ms\", max = 16";
 
+/// What both `failing` guests do, by path.
+const MISDEEDS: &[&str] = &[
+    "/request/trap",
+    "/request/memory",
+    "/request/host-panic",
+    "/body/trap",
+    "/body/cpu",
+    "/body/deadline",
+    "/body/host-panic",
+    "/after/trap",
+    "/after/cpu",
+    "/after/deadline",
+    "/after/memory",
+    "/after/host-panic",
+];
+
 pub(crate) const MEMBERS: &[Member] = &[
     // In good order.
     Member {
@@ -106,39 +122,13 @@ pub(crate) const MEMBERS: &[Member] = &[
         service: "failing",
         component: "failing",
         grants: "",
-        paths: &[
-            "/request/trap",
-            "/request/memory",
-            "/request/host-panic",
-            "/body/trap",
-            "/body/cpu",
-            "/body/deadline",
-            "/body/host-panic",
-            "/after/trap",
-            "/after/cpu",
-            "/after/deadline",
-            "/after/memory",
-            "/after/host-panic",
-        ],
+        paths: MISDEEDS,
     },
     Member {
         service: "failing-p3",
         component: "failing-p3",
         grants: "",
-        paths: &[
-            "/request/trap",
-            "/request/memory",
-            "/request/host-panic",
-            "/body/trap",
-            "/body/cpu",
-            "/body/deadline",
-            "/body/host-panic",
-            "/after/trap",
-            "/after/cpu",
-            "/after/deadline",
-            "/after/memory",
-            "/after/host-panic",
-        ],
+        paths: MISDEEDS,
     },
     Member {
         service: "bad-start",

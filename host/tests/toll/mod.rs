@@ -13,10 +13,6 @@ pub(crate) struct Toll {
     pub(crate) threads: usize,
 }
 
-/// How long an allocator may take to give back what it has been given, and tokio to end a thread
-/// for blocking work that has none (10 s).
-const SETTLE: Duration = Duration::from_secs(20);
-
 /// What a host may hold more than before once all is over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Excess {
@@ -27,6 +23,9 @@ pub(crate) struct Excess {
     pub(crate) descriptors: usize,
     /// A thread for blocking work that symbolises a trap's frames, or looks after connections.
     pub(crate) threads: usize,
+    /// How long the allocator may take to give back what it has been given, and tokio to end a
+    /// thread for blocking work that has none (10 s).
+    pub(crate) within: Duration,
 }
 
 impl Toll {
@@ -55,7 +54,7 @@ impl Toll {
                 && toll.threads <= most.threads
         };
         let settled = tokio::time::timeout(
-            SETTLE,
+            excess.within,
             eventually("the host's former size", async || {
                 Some(Toll::of(host)).filter(&fits)
             }),
@@ -64,12 +63,5 @@ impl Toll {
             Ok(toll) => toll,
             Err(_) => panic!("held {self:?} before and {:?} after", Toll::of(host)),
         }
-    }
-}
-
-impl Host {
-    /// From now on [`Host::peak_resident`] is that of what follows.
-    pub(crate) fn forget_peak(&self) {
-        std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").unwrap();
     }
 }
