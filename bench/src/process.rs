@@ -314,6 +314,11 @@ fn parent(pid: u32) -> Option<u32> {
     rest.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// CPU time of this process: a client's, where it is measured too.
+pub(crate) fn own_cpu() -> Duration {
+    cpu_time(std::process::id())
+}
+
 /// CPU time of all threads that the process has or had, to the nanosecond. `/proc/PID/stat` has
 /// the same in ticks of 10 ms, `/proc/PID/schedstat` only the main thread.
 fn cpu_time(pid: u32) -> Duration {

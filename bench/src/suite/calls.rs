@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::http::Connection;
 use crate::plan::Bench;
-use crate::process::stop_if_interrupted;
+use crate::process::{own_cpu, stop_if_interrupted};
 use crate::report::{Goal, Table, cell};
 use crate::results::{Key, Metric, Results};
 use crate::subject::{AXUM, Launch, REUSE, SKEP_REUSE, Server, skep, start};
@@ -108,7 +108,7 @@ fn one_case(
 fn requests(bench: &Bench, server: &Server, round: usize, results: &mut Results) -> Result<()> {
     let mut connection = Connection::to(server.address)?;
     connection.get("/")?;
-    let (server_before, own_before) = (server.process.usage().cpu, thread_cpu());
+    let (server_before, own_before) = (server.process.usage().cpu, own_cpu());
     let (began, mut count) = (Instant::now(), 0_u64);
     while began.elapsed().as_secs() < bench.seconds {
         connection.get("/")?;
@@ -116,23 +116,13 @@ fn requests(bench: &Bench, server: &Server, round: usize, results: &mut Results)
     }
     let took = began.elapsed();
     let cpu = server.process.usage().cpu.saturating_sub(server_before)
-        + thread_cpu().saturating_sub(own_before);
+        + own_cpu().saturating_sub(own_before);
     let key = Key::new(NAME, AXUM, HTTP);
     for (metric, time) in [(CPU_NS, cpu), (WALL_NS, took)] {
         let each = time.as_secs_f64() * 1e9 / count.max(1) as f64;
         results.record(&key, metric, round, each);
     }
     Ok(())
-}
-
-fn thread_cpu() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a valid timespec, which the call writes to.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn start_two(bench: &Bench) -> Result<Server> {

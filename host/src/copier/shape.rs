@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wasmtime::component::types::{ComponentFunc, Type};
 use wasmtime::component::{Func, LinkerInstance, TypedFunc};
-use wasmtime::{Result, Store, StoreContextMut};
+use wasmtime::{Result, Store, StoreContextMut, format_err};
 
 use super::Message;
 use super::abi::{Flat, PARAMETERS, RESULTS};
@@ -52,8 +52,8 @@ macro_rules! for_shape {
                     $body
                 }
             )*
-            // More than 16 are passed in memory.
-            _ => unreachable!("`Shape::of` makes no such shape"),
+            // `Shape::of` makes no such shape: more are passed in memory, as one.
+            (count, _) => Err(format_err!("{count} core values are more than a call passes")),
         }
     };
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::Admission;
 use super::lease::Leases;
 use crate::engine::CoarseClock;
@@ -13,7 +15,6 @@ use crate::instance::{Failure, shared, worker};
 use crate::log::GuestLog;
 use crate::memory::ServiceMemory;
 use crate::memory::buffers::Buffers;
-use tokio::sync::Semaphore;
 
 /// How a revision's component is run.
 pub enum Handler {
