@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use wasmtime::component::{Instance, Val};
 use wasmtime::{AsContextMut, Store};
 
-use super::cargo::{Cargo, Signature};
+use super::cargo::{Cargo, Signature, Values};
 use super::errand::Errand;
 use super::live::{Code, Export, Live, Start};
 use super::meter::Meter;
@@ -152,12 +152,14 @@ async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
             resource.resource_drop_async(&mut *store).await?;
         }
     }
-    let mut arguments = order.arguments;
-    if let Some(message) = arguments.take_message() {
-        let copied = copied(&mut live.copied, live.instance, store, order.function)?;
-        let results = copied.call(store, message).await?;
-        return Ok(Cargo::of_message(results));
-    }
+    let arguments = match order.arguments {
+        Cargo::Values(values) => values,
+        Cargo::Message(parameters) => {
+            let copied = copied(&mut live.copied, live.instance, store, order.function)?;
+            let results = copied.call(store, parameters).await?;
+            return Ok(Cargo::Message(results));
+        }
+    };
     let Signature {
         parameters,
         results,
@@ -170,12 +172,13 @@ async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
         .call_async(&mut *store, &arguments, &mut answer)
         .await?;
     lent.take_back(store.as_context_mut())?;
-    Cargo::of_callee(
+    Values::of_callee(
         store.as_context_mut(),
         answer,
         results,
         order.lease.as_ref(),
     )
+    .map(Cargo::Values)
 }
 
 /// The handle by which the instance's export is called with messages, made at its first call.

@@ -21,15 +21,22 @@ use crate::copier::Message;
 use crate::service::Lease;
 
 /// See the module.
+#[derive(Debug)]
+pub(crate) enum Cargo {
+    /// Plain data.
+    Message(Message),
+    /// Everything else.
+    Values(Values),
+}
+
+/// Cargo with handles in it, or of what the copier cannot copy.
 #[derive(Debug, Default)]
-pub(crate) struct Cargo {
+pub(crate) struct Values {
     values: Vec<Val>,
     /// What stands in the values as its number here.
     handles: Vec<Handle>,
     /// Who defines the resources among them that are of the callee's own.
     instance: Whose,
-    /// All values, if they cross as a message; then there are none above.
-    message: Option<Message>,
 }
 
 /// The instance of the callee that a call is bound to by its arguments.
@@ -48,7 +55,23 @@ pub(crate) enum Whose {
 #[derive(Debug, Default)]
 pub(crate) struct Lent(Vec<ResourceAny>);
 
+impl Default for Cargo {
+    fn default() -> Cargo {
+        Cargo::Values(Values::default())
+    }
+}
+
 impl Cargo {
+    /// Which instance of the callee its handles want.
+    pub(crate) fn instance(&self) -> &Whose {
+        match self {
+            Cargo::Message(_) => &Whose::Any,
+            Cargo::Values(values) => &values.instance,
+        }
+    }
+}
+
+impl Values {
     /// Takes arguments out of the caller.
     ///
     /// # Errors
@@ -58,8 +81,8 @@ impl Cargo {
         mut store: StoreContextMut<'_, GuestState>,
         values: Vec<Val>,
         shapes: &[Shape],
-    ) -> wasmtime::Result<Cargo> {
-        let mut cargo = Cargo::new(values);
+    ) -> wasmtime::Result<Values> {
+        let mut cargo = Values::new(values);
         cargo.each(shapes, |origin, value, handles, instance| {
             let handle = taken(store.as_context_mut(), value)?;
             if origin.of_callee {
@@ -80,8 +103,8 @@ impl Cargo {
         values: Vec<Val>,
         shapes: &[Shape],
         lease: Option<&Arc<Lease>>,
-    ) -> wasmtime::Result<Cargo> {
-        let mut cargo = Cargo::new(values);
+    ) -> wasmtime::Result<Values> {
+        let mut cargo = Values::new(values);
         cargo.each(shapes, |origin, value, handles, _| {
             let handle = match (origin.of_callee, &*value) {
                 (true, Val::Resource(any)) => {
@@ -96,23 +119,10 @@ impl Cargo {
         Ok(cargo)
     }
 
-    /// Plain data.
-    pub(crate) fn of_message(message: Message) -> Cargo {
-        Cargo {
-            message: Some(message),
-            ..Cargo::default()
-        }
-    }
-
-    /// The message, if that is what crosses.
-    pub(crate) fn take_message(&mut self) -> Option<Message> {
-        self.message.take()
-    }
-
-    fn new(values: Vec<Val>) -> Cargo {
-        Cargo {
+    fn new(values: Vec<Val>) -> Values {
+        Values {
             values,
-            ..Cargo::default()
+            ..Values::default()
         }
     }
 
@@ -127,11 +137,6 @@ impl Cargo {
             })?;
         }
         Ok(())
-    }
-
-    /// Which instance of the callee its handles want.
-    pub(crate) fn instance(&self) -> &Whose {
-        &self.instance
     }
 
     /// Puts arguments into the callee. What they lend it is to be taken back when the call is over.

@@ -14,7 +14,7 @@ use super::crossing::{Resources, Uncrossable, signature};
 use super::mercy::Mercy;
 use crate::copier::{self, Calling, Message};
 use crate::instance::GuestState;
-use crate::instance::cargo::{Cargo, Signature, Whose};
+use crate::instance::cargo::{Cargo, Signature, Values, Whose};
 use crate::instance::meter::Meter;
 use crate::service::{CallCause, CallError, Function, Invocation, Service, Wanted};
 
@@ -103,12 +103,10 @@ impl Link {
         parameters: Message,
     ) -> wasmtime::Result<Message> {
         let meter = store.data().meter().clone();
-        let called = self.invocation(store, Cargo::of_message(parameters));
+        let called = self.invocation(store, Cargo::Message(parameters));
         let error = match self.answer(meter, called).await {
-            Ok(mut answered) => {
-                let message = answered.take_message();
-                return message.ok_or_else(|| format_err!("the results are no message"));
-            }
+            Ok(Cargo::Message(results)) => return Ok(results),
+            Ok(Cargo::Values(_)) => return Err(format_err!("the results are no message")),
             Err(error) => error,
         };
         let told = self.mercy.value(&error);
@@ -138,12 +136,12 @@ impl Link {
         mut store: StoreContextMut<'_, GuestState>,
         arguments: &[Val],
     ) -> wasmtime::Result<Result<Invocation, CallCause>> {
-        let arguments = Cargo::of_caller(
+        let arguments = Values::of_caller(
             store.as_context_mut(),
             arguments.to_vec(),
             &self.signature.parameters,
         )?;
-        Ok(self.invocation(store, arguments))
+        Ok(self.invocation(store, Cargo::Values(arguments)))
     }
 
     async fn answer(
@@ -168,7 +166,8 @@ impl Link {
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
         match answered {
-            Ok(answered) => {
+            Ok(Cargo::Message(_)) => Err(format_err!("the results are a message")),
+            Ok(Cargo::Values(answered)) => {
                 let answered = answered.into_caller(store, &self.signature.results)?;
                 for (result, answered) in results.iter_mut().zip(answered) {
                     *result = answered;
