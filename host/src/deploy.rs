@@ -19,7 +19,7 @@ pub(crate) use self::build::routes;
 pub use self::build::{Built, Machinery, Works, build, kinds, pool_size, wants_core_dumps};
 pub(crate) use self::links::starts_after;
 pub use self::links::{Link, Links};
-use crate::artifact::{Artifact, Description, ItemKind, Role};
+use crate::artifact::{Artifact, Description, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;
 
@@ -56,6 +56,8 @@ pub struct Part {
     pub role: Runs,
     /// The optional interfaces that it is granted.
     pub linked: Linked,
+    /// What each of its imports takes.
+    pub needs: Vec<GrantNeeded>,
 }
 
 impl Part {

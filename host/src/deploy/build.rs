@@ -209,32 +209,7 @@ fn revision(
             format!("`{name}` has no engine to run on: a bug of Skep's"),
         ));
     };
-    let compiled = works
-        .cache
-        .component(&part.artifact)
-        .map_err(|error| mistake("compile", format!("`{name}`: {}", chain(&error))))?;
-    let linker = works
-        .linkers
-        .get(part.linked)
-        .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
-    let wires = wires(application, service, handles);
-    let linker = match wires.is_empty() {
-        true => linker,
-        false => {
-            let mut linked = Linker::clone(&linker);
-            link::define(&mut linked, &compiled.component, handle.name(), &wires)
-                .map_err(|error| mistake("link", format!("`{name}`: {}", chain(&error))))?;
-            Arc::new(linked)
-        }
-    };
-    let pre = linker
-        .instantiate_pre(&compiled.component)
-        .map_err(|error| {
-            mistake(
-                "link",
-                format!("`{name}` does not fit the host's interfaces: {error:#}"),
-            )
-        })?;
+    let (pre, digest) = linked(application, service, part, works, handles)?;
     let memory = ServiceMemory::new(
         service.limits.memory_total.as_u64(),
         machinery.memory.clone(),
@@ -255,16 +230,7 @@ fn revision(
         .share(service.limits.cpu_weight, service.limits.cpu_share);
     let remains = Arc::new(Remains::default());
     let log = granted.log.clone();
-    let core_dumps = match (service.core_dumps, &machinery.core_dumps) {
-        (Some(settings), Some((writer, directory))) => Some(CoreDumps::new(
-            writer.clone(),
-            directory.clone(),
-            handle.name().clone(),
-            FIRST_REVISION,
-            settings,
-        )),
-        _ => None,
-    };
+    let core_dumps = core_dumps(service, machinery, &handle);
     let instances: Arc<AtomicU64> = Arc::default();
     let mould = || Mould {
         remains: remains.clone(),
@@ -295,16 +261,6 @@ fn revision(
     let handler = handler(service, part, pre, mould(), handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
     let limits = &service.limits;
-    let places = match part.role {
-        Runs::Handler(kind) => {
-            let instances = service.instances.for_handler(kind);
-            limits
-                .concurrency
-                .min(instances.max.saturating_mul(instances.concurrent))
-        }
-        Runs::Provider => limits.concurrency.min(most_instances(service, part)),
-        Runs::Worker => 1,
-    };
     let revision = Revision {
         number: FIRST_REVISION,
         handler,
@@ -314,7 +270,7 @@ fn revision(
             request_body: limits.request_body.as_u64(),
             response_body: limits.response_body.as_u64(),
         },
-        admission: Admission::new(places as usize, limits.queue as usize),
+        admission: Admission::new(places(service, part) as usize, limits.queue as usize),
         kept: Arc::new(Semaphore::new(most_instances(service, part) as usize)),
         leases: Leases::default(),
         memory,
@@ -325,9 +281,82 @@ fn revision(
     };
     Ok(Built {
         revision: Arc::new(revision),
-        digest: compiled.digest,
+        digest,
         role: part.role,
     })
+}
+
+/// Its code, with all that it imports.
+fn linked(
+    application: &Application,
+    service: &Service,
+    part: &Part,
+    works: &Works,
+    handles: &impl Fn(&Service) -> Arc<Handle>,
+) -> Result<(InstancePre<GuestState>, Digest), Mistake> {
+    let name = &service.name.value;
+    let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
+    let compiled = works
+        .cache
+        .component(&part.artifact)
+        .map_err(|error| mistake("compile", format!("`{name}`: {}", chain(&error))))?;
+    let linker = works
+        .linkers
+        .get(part.linked)
+        .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
+    let wires = wires(application, service, handles);
+    let linker = match wires.is_empty() {
+        true => linker,
+        false => {
+            let mut linked = Linker::clone(&linker);
+            link::define(
+                &mut linked,
+                &compiled.component,
+                handles(service).name(),
+                &wires,
+            )
+            .map_err(|error| mistake("link", format!("`{name}`: {}", chain(&error))))?;
+            Arc::new(linked)
+        }
+    };
+    let pre = linker
+        .instantiate_pre(&compiled.component)
+        .map_err(|error| {
+            mistake(
+                "link",
+                format!("`{name}` does not fit the host's interfaces: {error:#}"),
+            )
+        })?;
+    Ok((pre, compiled.digest))
+}
+
+/// Where its dumps go, if it wants any.
+fn core_dumps(service: &Service, machinery: &Machinery, handle: &Handle) -> Option<Arc<CoreDumps>> {
+    match (service.core_dumps, &machinery.core_dumps) {
+        (Some(settings), Some((writer, directory))) => Some(CoreDumps::new(
+            writer.clone(),
+            directory.clone(),
+            handle.name().clone(),
+            FIRST_REVISION,
+            settings,
+        )),
+        _ => None,
+    }
+}
+
+/// Requests, or calls, at a time.
+fn places(service: &Service, part: &Part) -> u32 {
+    let limits = &service.limits;
+    match part.role {
+        Runs::Handler(kind) => {
+            let instances = service.instances.for_handler(kind);
+            limits
+                .concurrency
+                .min(instances.max.saturating_mul(instances.concurrent))
+        }
+        Runs::Provider => limits.concurrency.min(most_instances(service, part)),
+        Runs::Worker => 1,
+    }
 }
 
 /// Revisions are counted from here.

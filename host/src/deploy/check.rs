@@ -7,7 +7,7 @@ use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
 use super::{Application, DeployError, Part, Runs, Source, chain, links, resolve};
-use crate::artifact::{Artifact, ArtifactError, Description, Need, required_grants};
+use crate::artifact::{Artifact, ArtifactError, Description, GrantNeeded, Need, required_grants};
 use crate::capability::{self, Linked};
 use crate::listener;
 
@@ -162,12 +162,14 @@ fn part(
             .help("`skep inspect` shows what it exports"),
         );
     }
-    let linked = check_grants_of_imports(service, description, found);
+    let needs = required_grants(description);
+    let linked = check_grants_of_imports(service, &needs, found);
     check_limits(service, description, role, found);
     check_grants(service, source, found);
     Some(Part {
         role: role?,
         linked,
+        needs,
         artifact,
     })
 }
@@ -175,7 +177,7 @@ fn part(
 /// Everything of the host's that the component imports must be given, or granted by the manifest.
 fn check_grants_of_imports(
     service: &Service,
-    description: &Description,
+    needs: &[GrantNeeded],
     found: &mut Findings,
 ) -> Linked {
     let name = &service.name.value;
@@ -186,7 +188,7 @@ fn check_grants_of_imports(
     };
     let mut imports = Linked::default();
     let (mut files, mut environment) = (false, false);
-    for needed in required_grants(description) {
+    for needed in needs {
         match needed.need {
             Need::Given | Need::Denied => {}
             Need::Optional { grant, .. } => {

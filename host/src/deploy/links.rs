@@ -12,7 +12,7 @@ use skep_core::name::ServiceName;
 
 use super::check::Findings;
 use super::{Application, Part};
-use crate::artifact::{Need, required_grants};
+use crate::artifact::Need;
 
 /// All links of an application.
 #[derive(Clone, Debug, Default)]
@@ -61,14 +61,10 @@ pub(super) fn resolve(
     parts: &BTreeMap<ServiceName, Part>,
     found: &mut Findings,
 ) -> Links {
-    let needs: BTreeMap<&ServiceName, Vec<_>> = parts
-        .iter()
-        .map(|(name, part)| (name, required_grants(part.artifact.description())))
-        .collect();
     let parties: Vec<Party<'_>> = parts
         .iter()
         .filter_map(|(name, part)| {
-            let needs = needs.get(name)?.iter();
+            let needs = part.needs.iter();
             let given = needs.filter(|needed| !matches!(needed.need, Need::Missing { .. }));
             Some(Party {
                 name,
@@ -88,10 +84,9 @@ pub(super) fn resolve(
         let Some(service) = manifest.services.get(problem.caller()) else {
             continue;
         };
-        let nearest = needs.get(problem.caller()).and_then(|needs| {
-            let needed = needs
-                .iter()
-                .find(|needed| needed.import == problem.import());
+        let nearest = parts.get(problem.caller()).and_then(|part| {
+            let mut needs = part.needs.iter();
+            let needed = needs.find(|needed| needed.import == problem.import());
             needed.map(|needed| &needed.need)
         });
         found.mistake(mistake(service, problem, nearest));
