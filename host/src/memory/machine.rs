@@ -2,9 +2,11 @@
 //! this process count as much as the machine itself, since the kernel kills at their limits too.
 //!
 //! Reading costs some tens of microseconds, so it is done some times a second by a thread that serves
-//! nobody ([`super::watch`]).
+//! nobody ([`super::watch`]), from files that stay open.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// Taken for the machine's memory where it cannot be read.
 const UNKNOWN_MACHINE: u64 = 1 << 30;
@@ -15,8 +17,8 @@ const NO_LIMIT: u64 = 1 << 60;
 /// Where to look. Found once; the numbers are read anew each time.
 #[derive(Debug)]
 pub struct Machine {
-    meminfo: PathBuf,
-    statm: PathBuf,
+    meminfo: Told,
+    statm: Told,
     /// Those around this process that can have a limit, the innermost first.
     groups: Vec<Group>,
 }
@@ -24,11 +26,37 @@ pub struct Machine {
 /// One control group's files.
 #[derive(Debug)]
 struct Group {
-    limit: PathBuf,
-    usage: PathBuf,
-    stat: PathBuf,
+    limit: Told,
+    usage: Told,
+    stat: Told,
     /// In `stat`: what the kernel would drop before it kills.
     inactive: &'static str,
+}
+
+/// A file that the kernel writes anew whenever it is read; none if there is no such file.
+#[derive(Debug)]
+struct Told(Option<File>);
+
+impl Told {
+    fn at(path: &Path) -> Told {
+        Told(File::open(path).ok())
+    }
+
+    fn read(&self) -> Option<String> {
+        let file = self.0.as_ref()?;
+        let (mut text, mut piece) = (Vec::new(), [0; 4096]);
+        loop {
+            match file.read_at(&mut piece, text.len() as u64).ok()? {
+                0 => return String::from_utf8(text).ok(),
+                len => text.extend_from_slice(&piece[..len]),
+            }
+        }
+    }
+
+    /// The number that is all of it; "max" is none.
+    fn number(&self) -> Option<u64> {
+        self.read()?.trim().parse().ok()
+    }
 }
 
 impl Machine {
@@ -40,8 +68,8 @@ impl Machine {
     fn below(root: &Path) -> Machine {
         let own = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
         Machine {
-            meminfo: root.join("proc/meminfo"),
-            statm: root.join("proc/self/statm"),
+            meminfo: Told::at(&root.join("proc/meminfo")),
+            statm: Told::at(&root.join("proc/self/statm")),
             groups: groups(&root.join("sys/fs/cgroup"), &own),
         }
     }
@@ -63,13 +91,13 @@ impl Machine {
 
     /// This process's resident memory, in bytes.
     pub fn resident(&self) -> Option<u64> {
-        let text = std::fs::read_to_string(&self.statm).ok()?;
+        let text = self.statm.read()?;
         let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
         Some(pages.saturating_mul(page()))
     }
 
     fn meminfo(&self, field: &str) -> Option<u64> {
-        let text = std::fs::read_to_string(&self.meminfo).ok()?;
+        let text = self.meminfo.read()?;
         let line = text.lines().find_map(|line| line.strip_prefix(field))?;
         let kilobytes = line.trim().strip_suffix("kB")?.trim_end();
         Some(kilobytes.parse::<u64>().ok()?.saturating_mul(1024))
@@ -78,13 +106,13 @@ impl Machine {
 
 impl Group {
     fn limit(&self) -> Option<u64> {
-        number(&self.limit).filter(|limit| *limit < NO_LIMIT)
+        self.limit.number().filter(|limit| *limit < NO_LIMIT)
     }
 
     fn available(&self) -> Option<u64> {
         let limit = self.limit()?;
-        let used = number(&self.usage)?;
-        let stat = std::fs::read_to_string(&self.stat).unwrap_or_default();
+        let used = self.usage.number()?;
+        let stat = self.stat.read().unwrap_or_default();
         let inactive = stat
             .lines()
             .find_map(|line| line.strip_prefix(self.inactive)?.trim().parse().ok())
@@ -111,7 +139,7 @@ fn groups(mounted: &Path, own: &str) -> Vec<Group> {
         let path = Path::new(path.trim_start_matches('/'));
         for ancestor in path.ancestors() {
             let group = names(&top.join(ancestor));
-            if group.limit.exists() {
+            if group.limit.0.is_some() {
                 groups.push(group);
             }
         }
@@ -121,25 +149,20 @@ fn groups(mounted: &Path, own: &str) -> Vec<Group> {
 
 fn first_version(group: &Path) -> Group {
     Group {
-        limit: group.join("memory.limit_in_bytes"),
-        usage: group.join("memory.usage_in_bytes"),
-        stat: group.join("memory.stat"),
+        limit: Told::at(&group.join("memory.limit_in_bytes")),
+        usage: Told::at(&group.join("memory.usage_in_bytes")),
+        stat: Told::at(&group.join("memory.stat")),
         inactive: "total_inactive_file ",
     }
 }
 
 fn second_version(group: &Path) -> Group {
     Group {
-        limit: group.join("memory.max"),
-        usage: group.join("memory.current"),
-        stat: group.join("memory.stat"),
+        limit: Told::at(&group.join("memory.max")),
+        usage: Told::at(&group.join("memory.current")),
+        stat: Told::at(&group.join("memory.stat")),
         inactive: "inactive_file ",
     }
-}
-
-/// The number that is all of a file; "max" is none.
-fn number(path: &Path) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// Bytes of a page.
