@@ -28,7 +28,7 @@ pub(crate) use self::shape::{Bound, Calling, Shape};
 /// place of the pointer of a string or a list there is zero, followed by its length. Then come the
 /// contents of these, in the order of their places, each followed by what is inside it: the UTF-8
 /// bytes of a string, the fixed parts of the elements of a list.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     bytes: Vec<u8>,
 }

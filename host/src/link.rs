@@ -7,6 +7,7 @@
 mod crossing;
 mod function;
 mod mercy;
+mod policy;
 
 use std::sync::Arc;
 
@@ -16,15 +17,15 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 use self::crossing::{Resources, Uncrossable};
 use self::function::Link;
+pub(crate) use self::policy::Policy;
 use crate::instance::GuestState;
-use crate::service::Service;
 
 /// An interface that a component imports and a service exports.
 pub(crate) struct Wire {
     /// As the component names it.
     pub(crate) import: String,
-    /// Who answers.
-    pub(crate) callee: Arc<Service>,
+    /// Who answers, and how its calls are treated.
+    pub(crate) policy: Arc<Policy>,
     /// As the callee names it.
     pub(crate) export: Arc<str>,
     /// The callee may call the caller, at some remove.

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
+use skep_core::name::ServiceName;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{InstancePre, Linker};
@@ -452,17 +453,24 @@ fn reuse(service: &Service) -> Reuse {
 }
 
 /// What the service imports of others.
-fn wires(
-    application: &Application,
-    service: &Service,
+fn wires<'a>(
+    application: &'a Application,
+    service: &'a Service,
     handles: &impl Fn(&Service) -> Arc<Handle>,
 ) -> Vec<Wire> {
-    let links = application.links.of(&service.name.value);
-    let wire = |link: &Link| {
+    let caller = &service.name.value;
+    let links = application.links.of(caller);
+    let mut policies: BTreeMap<&ServiceName, Arc<link::Policy>> = BTreeMap::new();
+    let wire = |link: &'a Link| {
         let callee = application.manifest.services.get(&link.callee)?;
+        let policy = policies.entry(&link.callee).or_insert_with(|| {
+            let said = application.manifest.link_policy(caller, &link.callee);
+            let caller = handles(service).name().clone();
+            Arc::new(link::Policy::new(said, caller, handles(callee)))
+        });
         Some(Wire {
             import: link.import.clone(),
-            callee: handles(callee),
+            policy: policy.clone(),
             export: link.export.as_str().into(),
             mutual: application.links.are_mutual(link),
             serial: application.parts.get(&link.callee)?.engine() == Kind::Serial,
@@ -477,7 +485,7 @@ fn wires(
 /// Conflicts, which a checked manifest has none of.
 pub(crate) fn routes(
     manifest: &Manifest,
-    handle: impl Fn(&skep_core::name::ServiceName) -> Option<Arc<Handle>>,
+    handle: impl Fn(&ServiceName) -> Option<Arc<Handle>>,
 ) -> Result<
     skep_core::route::RouteTable<crate::gateway::Target>,
     Vec<skep_core::route::RouteConflict>,

@@ -159,7 +159,7 @@ impl Fault {
             Fault::Service(Refused::Failed(failure)) => match &**failure {
                 Failure::NoMemory(_) => Some(RETRY_AFTER),
                 Failure::Callee(error) if error.kind() == CallKind::Unavailable => {
-                    Some(RETRY_AFTER)
+                    Some(error.retry_after().unwrap_or(RETRY_AFTER))
                 }
                 _ => None,
             },

@@ -62,6 +62,22 @@ impl Default for Cargo {
 }
 
 impl Cargo {
+    /// The same once more; none if something in it cannot be there twice.
+    pub(crate) fn copy(&self) -> Option<Cargo> {
+        Some(match self {
+            Cargo::Message(message) => Cargo::Message(message.clone()),
+            Cargo::Values(values) => Cargo::Values(Values {
+                values: values.values.clone(),
+                handles: values
+                    .handles
+                    .iter()
+                    .map(Handle::lend)
+                    .collect::<Option<_>>()?,
+                instance: values.instance.clone(),
+            }),
+        })
+    }
+
     /// Which instance of the callee its handles want.
     pub(crate) fn instance(&self) -> &Whose {
         match self {

@@ -41,6 +41,17 @@ impl Handle {
         })
     }
 
+    /// The same for another attempt of the call that it is lent for; none if it is not lent but
+    /// given.
+    pub(super) fn lend(&self) -> Option<Handle> {
+        (!self.owned).then(|| Handle {
+            lease: self.lease.clone(),
+            any: self.any,
+            tag: self.tag,
+            owned: false,
+        })
+    }
+
     /// Whether whoever has it may keep it.
     pub(super) fn is_owned(&self) -> bool {
         self.owned

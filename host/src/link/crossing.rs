@@ -63,8 +63,8 @@ impl Resources {
                     continue;
                 }
                 let imported = wire.map(|wire| Imported {
-                    tag: tag(wire.callee.name(), &wire.export, name),
-                    service: wire.callee.clone(),
+                    tag: tag(wire.policy.callee().name(), &wire.export, name),
+                    service: wire.policy.callee().clone(),
                 });
                 found.push((ty, imported));
             }

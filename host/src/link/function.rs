@@ -12,16 +12,18 @@ use wasmtime::{AsContextMut, StoreContextMut, format_err};
 use super::Wire;
 use super::crossing::{Resources, Uncrossable, signature};
 use super::mercy::Mercy;
+use super::policy::Policy;
 use crate::copier::{self, Calling, Message};
 use crate::instance::GuestState;
 use crate::instance::cargo::{Cargo, Signature, Values, Whose};
 use crate::instance::meter::Meter;
-use crate::service::{CallCause, CallError, Function, Invocation, Service, Wanted};
+use crate::service::{CallCause, CallError, Function, Invocation, Wanted};
 
 /// See the module. Shared by all instances of the caller.
 pub(super) struct Link {
     caller: Arc<str>,
-    callee: Arc<Service>,
+    policy: Arc<Policy>,
+    idempotent: bool,
     function: Function,
     mutual: bool,
     is_async: bool,
@@ -41,11 +43,12 @@ impl Link {
         resources: &Resources,
     ) -> Result<Arc<Link>, Uncrossable> {
         let results: Vec<Type> = ty.results().collect();
-        let signature = signature(ty, resources, &wire.callee)?;
+        let signature = signature(ty, resources, wire.policy.callee())?;
         let plain = wire.serial && signature.is_plain();
         Ok(Arc::new(Link {
             caller: caller.clone(),
-            callee: wire.callee.clone(),
+            policy: wire.policy.clone(),
+            idempotent: wire.policy.is_idempotent(name),
             function: Function {
                 interface: wire.export.clone(),
                 name: name.into(),
@@ -151,10 +154,10 @@ impl Link {
     ) -> Result<Cargo, CallError> {
         match called {
             Ok(invocation) => {
-                let call = pin!(self.callee.invoke(invocation));
+                let call = pin!(self.policy.call(invocation, self.idempotent));
                 Apart { meter, call }.await
             }
-            Err(cause) => Err(self.callee.call_error(&self.function, cause)),
+            Err(cause) => Err(self.policy.callee().call_error(&self.function, cause)),
         }
     }
 
@@ -193,7 +196,7 @@ impl Link {
         let wanted = match arguments.instance() {
             Whose::One(lease) => Wanted::Only(lease.clone()),
             Whose::Several => return Err(CallCause::TwoInstances),
-            Whose::Any => match state.holdings().lease_on(&self.callee) {
+            Whose::Any => match state.holdings().lease_on(self.policy.callee()) {
                 Some(lease) => Wanted::Rather(lease),
                 None => Wanted::Any,
             },

@@ -3,6 +3,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+use skep_core::duration::show;
 
 use super::{Closed, Refused, Shed};
 use crate::instance::Failure;
@@ -55,6 +58,22 @@ pub enum CallCause {
     TwoInstances,
     /// The instance that a handle is on is waiting for this very call.
     Awaited,
+    /// The policy of the link stands in the way.
+    Restrained(Restraint),
+}
+
+/// What of `[link.CALLER.CALLEE]` keeps a call from its callee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restraint {
+    /// `timeout`, which is so long.
+    Timeout(Duration),
+    /// `concurrency`: as many calls as may be are under way.
+    Concurrency,
+    /// `breaker`: the callee has failed too often.
+    Breaker {
+        /// When calls will be let through again, as far as that is known.
+        after: Duration,
+    },
 }
 
 /// What a caller makes of it.
@@ -85,9 +104,27 @@ impl CallError {
         first
     }
 
+    /// When it is worth another attempt, if that is known.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match &self.first().cause {
+            CallCause::Refused(Refused::Closed(closed)) => closed.retry_after(),
+            CallCause::Restrained(Restraint::Breaker { after }) => {
+                (!after.is_zero()).then_some(*after)
+            }
+            _ => None,
+        }
+    }
+
     /// What a caller makes of it. A service that was failed by another passes that on.
     pub fn kind(&self) -> CallKind {
-        match &self.cause {
+        self.cause.kind()
+    }
+}
+
+impl CallCause {
+    /// As [`CallError::kind`].
+    pub fn kind(&self) -> CallKind {
+        match self {
             CallCause::Refused(Refused::Closed(_) | Refused::Shed(_)) => CallKind::Unavailable,
             CallCause::Refused(Refused::Failed(failure)) => match &**failure {
                 Failure::Callee(error) => error.kind(),
@@ -96,6 +133,8 @@ impl CallError {
                 _ => CallKind::Failed,
             },
             CallCause::Kept => CallKind::Unavailable,
+            CallCause::Restrained(Restraint::Timeout(_)) => CallKind::Deadline,
+            CallCause::Restrained(_) => CallKind::Unavailable,
             CallCause::Stale => CallKind::Stale,
             CallCause::TooDeep
             | CallCause::NoFunction
@@ -104,12 +143,10 @@ impl CallError {
             | CallCause::Awaited => CallKind::Impossible,
         }
     }
-}
 
-impl CallCause {
     /// Whether the service may take the same call a moment later. Asked only of calls that have
     /// not begun.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             CallCause::Refused(Refused::Closed(closed)) => closed.coming,
             CallCause::Refused(Refused::Shed(_)) => true,
@@ -122,7 +159,8 @@ impl CallCause {
             | CallCause::Worker
             | CallCause::Stale
             | CallCause::TwoInstances
-            | CallCause::Awaited => false,
+            | CallCause::Awaited
+            | CallCause::Restrained(_) => false,
         }
     }
 }
@@ -157,6 +195,27 @@ impl fmt::Display for CallCause {
             CallCause::Awaited => {
                 f.write_str("the instance that the handle is on is waiting for this call's caller")
             }
+            CallCause::Restrained(restraint) => restraint.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Restraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Restraint::Timeout(timeout) => {
+                write!(
+                    f,
+                    "it took longer than the link's `timeout` of {}",
+                    show(*timeout)
+                )
+            }
+            Restraint::Concurrency => f.write_str(
+                "as many calls as the link's `concurrency` allows are under way already",
+            ),
+            Restraint::Breaker { .. } => f.write_str(
+                "it has failed so often that the link's `breaker` lets no call through for now",
+            ),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! A call of one of the service's functions by another service: admit, take an instance, call,
-//! give back; and once more where nothing has begun.
+//! give back.
 //!
-//! Before it: `link` has taken the arguments out of the caller. After it: `instance` runs the
-//! guest.
+//! Before it: `link` has taken the arguments out of the caller, and keeps to the link's policy.
+//! After it: `instance` runs the guest.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -19,12 +19,6 @@ use crate::instance::cargo::{Cargo, Signature};
 use crate::instance::errand::Errand;
 use crate::instance::live::{Code, Live};
 use crate::outgoing::MAX_DEPTH;
-
-/// How often a call is tried that has not begun.
-const TRIES: u32 = 5;
-
-/// The pause before the second try; it grows fourfold with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What is called, by whom, with what.
 pub(crate) struct Invocation {
@@ -48,43 +42,13 @@ pub(crate) enum Wanted {
     Only(Arc<Lease>),
 }
 
-/// Why a try came to nothing, and the arguments if it never began.
-struct Unanswered {
-    cause: CallCause,
-    unbegun: Option<Cargo>,
+/// Why a call came to nothing, and the arguments if it never began.
+pub(crate) struct Unanswered {
+    pub(crate) cause: CallCause,
+    pub(crate) unbegun: Option<Cargo>,
 }
 
 impl Service {
-    /// Calls the function. Dropping the future cancels the guest.
-    ///
-    /// # Errors
-    /// If the service was not there, or failed.
-    pub(crate) async fn invoke(
-        self: &Arc<Self>,
-        mut invocation: Invocation,
-    ) -> Result<Cargo, CallError> {
-        let mut pause = FIRST_PAUSE;
-        let mut tries = 1;
-        loop {
-            let unanswered = match self.try_invoke(&mut invocation).await {
-                Ok(results) => return Ok(results),
-                Err(unanswered) => unanswered,
-            };
-            let Unanswered { cause, unbegun } = unanswered;
-            let in_time = |deadline: Instant| Instant::now() + pause < deadline;
-            let again =
-                tries < TRIES && cause.may_pass() && invocation.errand.deadline.is_none_or(in_time);
-            let Some(arguments) = unbegun.filter(|_| again) else {
-                return Err(self.call_error(&invocation.function, cause));
-            };
-            invocation.arguments = arguments;
-            // Those who were turned away together do not come back together.
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-            pause *= 4;
-            tries += 1;
-        }
-    }
-
     pub(crate) fn call_error(&self, function: &Function, cause: CallCause) -> CallError {
         CallError {
             service: self.name.clone(),
@@ -93,7 +57,11 @@ impl Service {
         }
     }
 
-    async fn try_invoke(
+    /// Calls the function, with the invocation's arguments. Dropping the future cancels the guest.
+    ///
+    /// # Errors
+    /// If the service was not there, or failed.
+    pub(crate) async fn invoke(
         self: &Arc<Self>,
         invocation: &mut Invocation,
     ) -> Result<Cargo, Unanswered> {
@@ -279,6 +247,14 @@ struct Begun {
 }
 
 impl Unanswered {
+    /// It was not even tried, and is not to be.
+    pub(crate) fn refused(cause: CallCause) -> Unanswered {
+        Unanswered {
+            cause,
+            unbegun: None,
+        }
+    }
+
     fn never(cause: CallCause, arguments: Cargo) -> Unanswered {
         Unanswered {
             cause,

@@ -165,7 +165,8 @@ async fn a_callee_that_is_full_turns_calls_away_after_a_few_tries() {
 #[tokio::test]
 async fn a_call_that_finds_no_room_at_first_is_tried_again() {
     let provider = provider().limits("concurrency = 1, queue = 0");
-    let host = all(caller(), provider, relay()).start().await;
+    let plan = all(caller(), provider, relay()).tables("[link.caller.provider]\nretries = 4");
+    let host = plan.start().await;
     let mut first = Connection::http1(&host).await;
     let busy = tokio::spawn(async move { first.ask(get("/plain/nap")).await });
     host.until("provider", "a call", |row| row["in_flight"] == 1)

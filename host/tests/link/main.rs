@@ -22,6 +22,7 @@ mod concurrent;
 mod failures;
 mod handles;
 mod mistakes;
+mod policies;
 mod values;
 
 use fixture::{Connection, Host, Plan, Reply, Service, get, service};

@@ -1,0 +1,218 @@
+//! How the calls of one service to another are treated: how long they may take, how often they are
+//! tried, how many there may be, and when they are not even begun.
+//!
+//! What the manifest says is [`LinkPolicy`]; the machines that keep count are in
+//! [`skep_core::link`]. This feeds them with the time and with how each attempt ended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use skep_core::duration::show;
+use skep_core::link::{Breaker, Change, LinkPolicy, Outcome, Permit, RetryBudget};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::instance::cargo::Cargo;
+use crate::service::{CallCause, CallError, CallKind, Invocation, Restraint, Service, Unanswered};
+
+/// The pause before the first retry; it grows fourfold with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// See the module. One for each pair of services, whatever the interface.
+pub(crate) struct Policy {
+    said: LinkPolicy,
+    caller: Arc<str>,
+    callee: Arc<Service>,
+    /// From which the machines count.
+    epoch: Instant,
+    places: Option<Semaphore>,
+    counts: Mutex<Counts>,
+}
+
+struct Counts {
+    budget: RetryBudget,
+    breaker: Option<Breaker>,
+}
+
+impl Policy {
+    pub(crate) fn new(said: LinkPolicy, caller: Arc<str>, callee: Arc<Service>) -> Policy {
+        let counts = Counts {
+            budget: RetryBudget::new(said.budget),
+            breaker: said
+                .breaker
+                .map(|policy| Breaker::new(policy, fastrand::u64(..))),
+        };
+        Policy {
+            caller,
+            callee,
+            epoch: Instant::now(),
+            places: said.concurrency.map(|most| Semaphore::new(most as usize)),
+            counts: Mutex::new(counts),
+            said,
+        }
+    }
+
+    /// Who answers.
+    pub(super) fn callee(&self) -> &Arc<Service> {
+        &self.callee
+    }
+
+    /// Whether a call of that function that may have begun may be made again.
+    pub(super) fn is_idempotent(&self, function: &str) -> bool {
+        self.said.is_idempotent(function)
+    }
+
+    /// Makes the call, and makes it again where that can help and is allowed. Dropping the future
+    /// cancels the guest.
+    ///
+    /// # Errors
+    /// If the callee was not there, or failed, or the link does not let the call through.
+    pub(super) async fn call(
+        &self,
+        mut invocation: Invocation,
+        idempotent: bool,
+    ) -> Result<Cargo, CallError> {
+        let arrived = Instant::now();
+        let _place = match self.place() {
+            Ok(place) => place,
+            Err(cause) => return Err(self.callee.call_error(&invocation.function, cause)),
+        };
+        let patience = invocation.errand.deadline;
+        let own = self.said.timeout.map(|timeout| arrived + timeout);
+        let binding = own.filter(|own| patience.is_none_or(|patience| *own < patience));
+        invocation.errand.deadline = binding.or(patience);
+        self.counts.lock().budget.call(self.since_epoch(arrived));
+
+        let mut pause = FIRST_PAUSE;
+        let mut retries = 0;
+        let cause = loop {
+            let spare = match idempotent {
+                true => invocation.arguments.copy(),
+                false => None,
+            };
+            let Unanswered { cause, unbegun } = match self.attempt(&mut invocation).await {
+                Ok(results) => return Ok(results),
+                Err(unanswered) => unanswered,
+            };
+            let again = match unbegun {
+                Some(arguments) => cause.may_pass().then_some(arguments),
+                None => spare.filter(|_| cause.kind() != CallKind::Stale),
+            };
+            let Some(arguments) = again else { break cause };
+            let now = Instant::now();
+            let late = |deadline: Instant| deadline <= now + pause;
+            if retries >= self.said.retries
+                || invocation.errand.deadline.is_some_and(late)
+                || !self.counts.lock().budget.retry(self.since_epoch(now))
+            {
+                break cause;
+            }
+            invocation.arguments = arguments;
+            // Those who were turned away together do not come back together.
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            pause *= 4;
+            retries += 1;
+        };
+        let is_late = |own: Instant| cause.kind() == CallKind::Deadline && own <= Instant::now();
+        let cause = match self.said.timeout {
+            Some(timeout) if binding.is_some_and(is_late) => {
+                CallCause::Restrained(Restraint::Timeout(timeout))
+            }
+            _ => cause,
+        };
+        Err(self.callee.call_error(&invocation.function, cause))
+    }
+
+    /// One of so many calls at the same time.
+    fn place(&self) -> Result<Option<SemaphorePermit<'_>>, CallCause> {
+        let place = self.places.as_ref().map(Semaphore::try_acquire).transpose();
+        place.map_err(|_| CallCause::Restrained(Restraint::Concurrency))
+    }
+
+    async fn attempt(&self, invocation: &mut Invocation) -> Result<Cargo, Unanswered> {
+        let mut trial = match self.admit() {
+            Ok(trial) => trial,
+            Err(cause) => return Err(Unanswered::refused(cause)),
+        };
+        let answered = self.callee.invoke(invocation).await;
+        if let Some(trial) = &mut trial {
+            trial.outcome = match &answered {
+                Ok(_) => Outcome::Answered,
+                Err(unanswered) => outcome(unanswered.cause.kind()),
+            };
+        }
+        answered
+    }
+
+    fn admit(&self) -> Result<Option<Trial<'_>>, CallCause> {
+        if self.said.breaker.is_none() {
+            return Ok(None);
+        }
+        let now = self.since_epoch(Instant::now());
+        let mut counts = self.counts.lock();
+        let Some(breaker) = &mut counts.breaker else {
+            return Ok(None);
+        };
+        match breaker.admit(now) {
+            Ok(permit) => Ok(Some(Trial {
+                policy: self,
+                permit: Some(permit),
+                outcome: Outcome::Unknown,
+            })),
+            Err(refusal) => Err(CallCause::Restrained(Restraint::Breaker {
+                after: refusal.after,
+            })),
+        }
+    }
+
+    fn ended(&self, permit: Permit, outcome: Outcome) {
+        let now = self.since_epoch(Instant::now());
+        let mut counts = self.counts.lock();
+        let breaker = counts.breaker.as_mut();
+        let change = breaker.and_then(|breaker| breaker.ended(permit, outcome, now));
+        drop(counts);
+        let (caller, callee) = (&self.caller, self.callee.name());
+        match change {
+            Some(Change::Opened { rest }) => tracing::warn!(
+                %caller,
+                %callee,
+                "calls fail at once for {}: the callee has failed too often",
+                show(rest)
+            ),
+            Some(Change::Closed) => {
+                tracing::info!(%caller, %callee, "calls are let through again");
+            }
+            None => {}
+        }
+    }
+
+    fn since_epoch(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch)
+    }
+}
+
+/// What an attempt says of the callee.
+fn outcome(kind: CallKind) -> Outcome {
+    match kind {
+        // Also if it was its caller who had little time left: a callee that hangs would never be
+        // found out otherwise.
+        CallKind::Unavailable | CallKind::Deadline | CallKind::Failed => Outcome::Failed,
+        CallKind::Stale | CallKind::Impossible => Outcome::Unknown,
+    }
+}
+
+/// An attempt that the breaker has let through; it hears how that ended, also if nobody waits for
+/// the end.
+struct Trial<'a> {
+    policy: &'a Policy,
+    permit: Option<Permit>,
+    outcome: Outcome,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.policy.ended(permit, self.outcome);
+        }
+    }
+}
