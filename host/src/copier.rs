@@ -19,7 +19,8 @@ mod lower;
 mod shape;
 mod types;
 
-pub(crate) use self::shape::{Bound, Calling, Shape};
+pub(crate) use self::abi::Item;
+pub(crate) use self::shape::{Bound, Calling, Shape, is_plain};
 
 /// The parameters or the results of one call.
 ///

@@ -14,13 +14,14 @@ pub mod live;
 pub mod memory;
 pub mod meter;
 pub mod once;
+pub(crate) mod pipe;
 pub mod pool;
 pub mod remains;
 pub mod shared;
 pub mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::{ResourceTable, ResourceTableError};
@@ -121,6 +122,7 @@ impl Mould {
             handles: self.limits.handles,
             errand: Errand::default(),
             holdings: Holdings::new(self.limits.handles),
+            at_work: Arc::default(),
             meter: meter.clone(),
             counted: Counted::new(),
         };
@@ -192,6 +194,8 @@ pub struct GuestState {
     errand: Errand,
     /// What it holds of other services' instances.
     holdings: Holdings,
+    /// See [`GuestState::set_to_work`].
+    at_work: Arc<AtomicBool>,
     meter: Arc<Meter>,
     counted: Counted,
 }
@@ -288,6 +292,13 @@ impl GuestState {
         self.hooks.set_depth(self.errand.depth);
     }
 
+    /// From now on what its guest closes is closed by the guest, until what is returned is dropped,
+    /// which must be before the store is.
+    pub(crate) fn set_to_work(&self) -> AtWork {
+        self.at_work.store(true, Ordering::Release);
+        AtWork(self.at_work.clone())
+    }
+
     /// What it is at work for.
     pub(crate) fn errand(&self) -> &Errand {
         &self.errand
@@ -301,6 +312,16 @@ impl GuestState {
     /// What charges it.
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+}
+
+/// An instance's guest is running, or waits in the midst of that.
+#[must_use = "the guest is at work for as long as this is there"]
+pub(crate) struct AtWork(Arc<AtomicBool>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::name::ServiceName;
 
 mod compare;
+mod crossing;
 mod interface;
 pub mod order;
 mod problem;
@@ -20,6 +21,7 @@ mod resolve;
 mod text;
 
 pub use compare::{DIFFERENCES_MAX, Difference, Step, Subject, compare};
+pub use crossing::Obstacle;
 pub use interface::{InterfaceName, Track};
 pub use problem::{Candidate, Origin, Problem};
 pub use resolve::{Party, Resolution, Unused, resolve};
@@ -188,27 +190,28 @@ impl Interface {
 impl Type {
     /// Calls `see` with the resource of each handle in it.
     fn resources<'t>(&'t self, see: &mut impl FnMut(&'t Resource)) {
+        if let Type::Own(resource) | Type::Borrow(resource) = self {
+            see(resource);
+        }
+        self.parts().for_each(|part| part.resources(see));
+    }
+
+    /// The types that it is directly made of, in order.
+    fn parts(&self) -> Box<dyn Iterator<Item = &Type> + '_> {
+        use std::iter::{empty, once};
         match self {
-            Type::Own(resource) | Type::Borrow(resource) => see(resource),
             Type::List(element) | Type::FixedList(element, _) | Type::Option(element) => {
-                element.resources(see);
+                Box::new(once(&**element))
             }
-            Type::Map(entry) => {
-                entry.0.resources(see);
-                entry.1.resources(see);
+            Type::Map(entry) => Box::new([&entry.0, &entry.1].into_iter()),
+            Type::Record(fields) => Box::new(fields.iter().map(|field| &field.ty)),
+            Type::Tuple(items) => Box::new(items.iter()),
+            Type::Variant(cases) => Box::new(cases.iter().filter_map(|case| case.ty.as_ref())),
+            Type::Result(both) => Box::new(both.0.iter().chain(&both.1)),
+            Type::Stream(inner) | Type::Future(inner) => {
+                Box::new(inner.iter().map(|inner| &**inner))
             }
-            Type::Record(fields) => fields.iter().for_each(|field| field.ty.resources(see)),
-            Type::Tuple(items) => items.iter().for_each(|item| item.resources(see)),
-            Type::Variant(cases) => {
-                let types = cases.iter().filter_map(|case| case.ty.as_ref());
-                types.for_each(|ty| ty.resources(see));
-            }
-            Type::Result(both) => {
-                let types = both.0.iter().chain(&both.1);
-                types.for_each(|ty| ty.resources(see));
-            }
-            Type::Stream(Some(element)) | Type::Future(Some(element)) => element.resources(see),
-            Type::Stream(None) | Type::Future(None) | Type::Enum(_) | Type::Flags(_) => {}
+            Type::Own(_) | Type::Borrow(_) | Type::Enum(_) | Type::Flags(_) => Box::new(empty()),
             Type::Bool
             | Type::S8
             | Type::U8
@@ -222,7 +225,7 @@ impl Type {
             | Type::F64
             | Type::Char
             | Type::String
-            | Type::ErrorContext => {}
+            | Type::ErrorContext => Box::new(empty()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A message as wasmtime's typed calls see it: as so many core values.
+//! A message as wasmtime sees it: as so many core values of a typed call, or as an item of a stream.
 //!
 //! The implementations of wasmtime's unsafe traits stand here and nowhere else. What they promise:
 //!
@@ -10,7 +10,10 @@
 //!   nothing by it, and allocates nothing by it; every access goes through the bounds checks of
 //!   `lift` and `lower`. Where the Canonical ABI passes a pointer to all parameters or results of a
 //!   call, that pointer is the one core value of a [`Flat`], and read and written here.
+//! - Items of a stream lie one after another, but wasmtime, to which they have no size, says of each
+//!   that it is where the first one is. [`Item`] counts them.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use wasmtime::component::__internal::{
@@ -22,7 +25,7 @@ use wasmtime::{Result, ValRaw, bail, format_err};
 use super::Message;
 use super::lift::Lifter;
 use super::lower::Lowerer;
-use super::types::{flat, is_plain};
+use super::types::{flat, is_plain, size};
 
 /// Parameters are passed in at most so many core values, or in memory.
 pub(super) const PARAMETERS: usize = 16;
@@ -116,5 +119,107 @@ unsafe impl<const N: usize, const MOST: usize> Lower for Flat<N, MOST> {
         at: usize,
     ) -> Result<()> {
         Lowerer::new(cx, &self.0.bytes).into_memory(ty, at)
+    }
+}
+
+/// A value that crosses in a stream or a future.
+pub(crate) struct Item(Message);
+
+thread_local! {
+    /// How many items of the write that is being read on this thread have been.
+    static LIFTED: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Item {
+    pub(crate) fn new(message: Message) -> Item {
+        Item(message)
+    }
+
+    /// What is lifted next on this thread is the first of what its guest writes. If nobody said so
+    /// another value would be read, but nothing that is not the guest's.
+    pub(crate) fn begin() {
+        LIFTED.set(0);
+    }
+}
+
+// SAFETY: see the module.
+unsafe impl ComponentType for Item {
+    type Lower = [ValRaw; 0];
+
+    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        match is_plain(types.types, *ty) {
+            true => Ok(()),
+            false => bail!("a type that holds handles cannot cross in a stream"),
+        }
+    }
+}
+
+// SAFETY: see the module.
+unsafe impl Lift for Item {
+    fn linear_lift_from_flat(
+        _: &mut LiftContext<'_>,
+        _: InterfaceType,
+        _: &[ValRaw; 0],
+    ) -> Result<Self> {
+        bail!("items of streams are in memory")
+    }
+
+    fn linear_lift_from_memory(
+        cx: &mut LiftContext<'_>,
+        ty: InterfaceType,
+        bytes: &[u8],
+    ) -> Result<Self> {
+        let number = LIFTED.get();
+        LIFTED.set(number.wrapping_add(1));
+        let memory = cx.memory().as_ptr().addr();
+        let first = bytes.as_ptr().addr().wrapping_sub(memory);
+        let (size, _) = size(cx.types, ty);
+        let from = number
+            .checked_mul(size)
+            .and_then(|to| first.checked_add(to));
+        let from = from.ok_or_else(|| format_err!("pointer out of bounds of memory"))?;
+        Lifter::new(cx).of_memory(ty, from).map(Item)
+    }
+}
+
+// SAFETY: see the module.
+unsafe impl Lower for Item {
+    fn linear_lower_to_flat<T>(
+        &self,
+        _: &mut LowerContext<'_, T>,
+        _: InterfaceType,
+        _: &mut MaybeUninit<[ValRaw; 0]>,
+    ) -> Result<()> {
+        bail!("items of streams are in memory")
+    }
+
+    fn linear_lower_to_memory<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        at: usize,
+    ) -> Result<()> {
+        let (_, align) = size(cx.types, ty);
+        if !at.is_multiple_of(align as usize) {
+            bail!("pointer not aligned");
+        }
+        Lowerer::new(cx, &self.0.bytes).into_memory(ty, at)
+    }
+
+    fn linear_store_list_to_memory<T>(
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        at: usize,
+        items: &[Self],
+    ) -> Result<()> {
+        let (size, _) = size(cx.types, ty);
+        for (number, item) in items.iter().enumerate() {
+            let to = number.checked_mul(size).and_then(|to| at.checked_add(to));
+            let to = to.ok_or_else(|| format_err!("pointer out of bounds of memory"))?;
+            item.linear_lower_to_memory(cx, ty, to)?;
+        }
+        Ok(())
     }
 }

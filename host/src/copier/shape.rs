@@ -136,6 +136,11 @@ impl<T: Send + 'static, const P: usize, const R: usize> Bound<T>
     }
 }
 
+/// Whether values of this type can cross as messages.
+pub(crate) fn is_plain(ty: &Type) -> bool {
+    core_values(ty).is_some()
+}
+
 /// The core values of a value; `None` if it cannot cross as a message.
 fn core_values(ty: &Type) -> Option<usize> {
     match ty {

@@ -4,14 +4,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use wasmtime::component::{Instance, Val};
+use wasmtime::component::{Accessor, Func, Instance, Val};
 use wasmtime::{AsContextMut, Store};
 
-use super::cargo::{Cargo, Signature, Values};
+use super::cargo::{Cargo, Given, Signature, Values};
 use super::errand::Errand;
 use super::live::{Code, Export, Live, Start};
 use super::meter::Meter;
+use super::pipe::OnCut;
 use super::{Failure, GuestState};
 use crate::copier::{self, Bound};
 use crate::scheduler::{Computation, Panicked};
@@ -26,6 +28,8 @@ pub(crate) struct Order {
     pub(crate) signature: Arc<Signature>,
     /// For the handles that are out on the instance's resources, and those that will be.
     pub(crate) lease: Option<Arc<Lease>>,
+    /// What whoever reads a stream of the call's learns if the instance is lost.
+    pub(crate) on_cut: OnCut,
 }
 
 /// A call that has come to its end.
@@ -44,15 +48,24 @@ pub(crate) struct NotDone {
 
 /// A call in progress. Dropping it ends the guest.
 pub(crate) struct Calling {
-    call: Computation<Ended>,
-    apart: bool,
+    call: Running,
     meter: Arc<Meter>,
     instance: u64,
     identity: u64,
+    /// The results of a call that goes on afterwards, for its streams and futures.
+    results: Option<oneshot::Receiver<Cargo>>,
+}
+
+/// Who polls a call.
+enum Running {
+    /// Whoever waits for it.
+    Here(Computation<Ended>),
+    /// A task of its own: the caller may be in an event loop, at some remove.
+    Apart(Own<Ended>),
 }
 
 impl Calling {
-    /// Prepares a call on `idle`, or on a new instance; no guest runs before it is awaited.
+    /// Begins a call on `idle`, or on a new instance.
     pub(crate) fn new(code: Arc<Code>, idle: Option<Live>, order: Order) -> Calling {
         let share = code.mould.share.clone();
         let apart = code.is_concurrent();
@@ -61,12 +74,23 @@ impl Calling {
         let (instance, identity) = (state.instance(), state.identity());
         let meter = start.meter().clone();
         meter.reset();
+        let (early, results) = match order.signature.has_pipes() {
+            true => {
+                let (early, results) = oneshot::channel();
+                (Some(early), Some(results))
+            }
+            false => (None, None),
+        };
+        let call = Computation::call(&share, &meter, run(code, start, order, early));
         Calling {
-            call: Computation::call(&share, &meter, run(code, start, order)),
-            apart,
+            call: match apart {
+                false => Running::Here(call),
+                true => Running::Apart(Own(task::spawn(task::Kind::Call, call))),
+            },
             meter,
             instance,
             identity,
+            results,
         }
     }
 
@@ -85,12 +109,17 @@ impl Calling {
         self.identity
     }
 
+    /// The results of a call that goes on when they are there; none if it is not of that kind, or
+    /// has come to its end without them.
+    pub(crate) async fn early_results(&mut self) -> Option<Cargo> {
+        self.results.take()?.await.ok()
+    }
+
     /// Its end.
     pub(crate) async fn ended(self) -> Ended {
-        let ended = match self.apart {
-            false => self.call.await,
-            // The caller may be in an event loop, at some remove.
-            true => Own(task::spawn(task::Kind::Call, self.call)).await,
+        let ended = match self.call {
+            Running::Here(call) => call.await,
+            Running::Apart(call) => call.await,
         };
         ended.unwrap_or_else(|panicked| Ended {
             live: None,
@@ -121,7 +150,12 @@ impl<T> Drop for Own<T> {
     }
 }
 
-async fn run(code: Arc<Code>, start: Start, order: Order) -> Ended {
+async fn run(
+    code: Arc<Code>,
+    start: Start,
+    order: Order,
+    early: Option<oneshot::Sender<Cargo>>,
+) -> Ended {
     let failed = |failure, unbegun| Ended {
         live: None,
         result: Err(NotDone { failure, unbegun }),
@@ -130,7 +164,15 @@ async fn run(code: Arc<Code>, start: Start, order: Order) -> Ended {
         Ok(live) => live,
         Err(failure) => return failed(failure, Some(order.arguments)),
     };
-    match on(&mut live, order).await {
+    let at_work = code
+        .is_concurrent()
+        .then(|| live.store.data().set_to_work());
+    let called = match early {
+        None => on(&mut live, order).await,
+        Some(early) => beyond(&mut live, order, early).await,
+    };
+    drop(at_work);
+    match called {
         Ok(results) => Ended {
             live: live.rested(),
             result: Ok(results),
@@ -143,15 +185,26 @@ async fn run(code: Arc<Code>, start: Start, order: Order) -> Ended {
     }
 }
 
-async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
+/// The instance is given the call.
+async fn begin(
+    live: &mut Live,
+    errand: Errand,
+    lease: Option<&Arc<Lease>>,
+) -> wasmtime::Result<()> {
     let store = &mut live.store;
     store.set_epoch_deadline(1);
-    store.data_mut().begin(order.errand);
-    if let Some(lease) = &order.lease {
+    store.data_mut().begin(errand);
+    if let Some(lease) = lease {
         for resource in lease.dropped() {
             resource.resource_drop_async(&mut *store).await?;
         }
     }
+    Ok(())
+}
+
+async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
+    begin(live, order.errand, order.lease.as_ref()).await?;
+    let store = &mut live.store;
     let arguments = match order.arguments {
         Cargo::Values(values) => values,
         Cargo::Message(parameters) => {
@@ -160,25 +213,79 @@ async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
             return Ok(Cargo::Message(results));
         }
     };
-    let Signature {
-        parameters,
-        results,
-    } = &*order.signature;
-    let (arguments, lent) = arguments.into_callee(store.as_context_mut(), parameters)?;
-    let function = live.instance.get_func(&mut *store, order.function.index);
-    let function = function.ok_or_else(|| wasmtime::format_err!("the export is no function"))?;
+    let (parameters, results) = (&order.signature.parameters, &order.signature.results);
+    let (arguments, lent) = arguments.into_callee(store.as_context_mut(), parameters, None)?;
+    let function = function(live.instance, store, order.function)?;
     let mut answer = vec![Val::Bool(false); results.len()];
     function
         .call_async(&mut *store, &arguments, &mut answer)
         .await?;
     lent.take_back(store.as_context_mut())?;
-    Values::of_callee(
-        store.as_context_mut(),
-        answer,
-        results,
-        order.lease.as_ref(),
-    )
-    .map(Cargo::Values)
+    let given = Given {
+        lease: order.lease.as_ref(),
+        hold: None,
+        on_cut: order.on_cut,
+    };
+    Values::of_callee(store.as_context_mut(), answer, results, given).map(Cargo::Values)
+}
+
+/// A call that goes on after its results, until all streams and futures of it have come to their
+/// end. The results go to `early`.
+async fn beyond(
+    live: &mut Live,
+    order: Order,
+    early: oneshot::Sender<Cargo>,
+) -> wasmtime::Result<Cargo> {
+    begin(live, order.errand, order.lease.as_ref()).await?;
+    let store = &mut live.store;
+    let Cargo::Values(arguments) = order.arguments else {
+        return Err(wasmtime::format_err!("a stream in a message"));
+    };
+    let (parameters, results) = (&order.signature.parameters, &order.signature.results);
+    let (hold, mut held) = mpsc::channel(1);
+    let (arguments, lent) =
+        arguments.into_callee(store.as_context_mut(), parameters, Some(&hold))?;
+    let function = function(live.instance, store, order.function)?;
+    let calling = async |accessor: &Accessor<GuestState>| {
+        let mut answer = vec![Val::Bool(false); results.len()];
+        function
+            .call_concurrent(accessor, &arguments, &mut answer)
+            .await?;
+        let answered = accessor.with(|mut access| {
+            lent.take_back(access.as_context_mut())?;
+            let given = Given {
+                lease: order.lease.as_ref(),
+                hold: Some(&hold),
+                on_cut: order.on_cut,
+            };
+            Values::of_callee(access.as_context_mut(), answer, results, given)
+        })?;
+        drop(hold);
+        // Who waits no more has ended this, too.
+        let _ = early.send(Cargo::Values(answered));
+        std::future::poll_fn(|cx| {
+            let none_left = held.poll_recv(cx).is_ready();
+            let none_at_work = accessor.poll_no_interesting_tasks(cx).is_ready();
+            match none_left && none_at_work {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        Ok(())
+    };
+    let called: wasmtime::Result<()> = store.run_concurrent(calling).await?;
+    called?;
+    Ok(Cargo::default())
+}
+
+fn function(
+    instance: Instance,
+    store: &mut Store<GuestState>,
+    export: Export,
+) -> wasmtime::Result<Func> {
+    let function = instance.get_func(store, export.index);
+    function.ok_or_else(|| wasmtime::format_err!("the export is no function"))
 }
 
 /// The handle by which the instance's export is called with messages, made at its first call.
@@ -195,9 +302,7 @@ fn copied<'a>(
     let bound = match place.take() {
         Some(bound) => bound,
         None => {
-            let export = instance.get_func(&mut *store, function.index);
-            let export =
-                export.ok_or_else(|| wasmtime::format_err!("the export is no function"))?;
+            let export = self::function(instance, store, function)?;
             copier::Shape::of(&export.ty(&*store))
                 .ok_or_else(|| wasmtime::format_err!("the export is not of plain data"))?
                 .bind(store, &export)?

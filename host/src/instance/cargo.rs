@@ -5,7 +5,8 @@
 //!
 //! Handles do not cross, for what they are on does not: each becomes a [`Handle`] on the way, and
 //! on the other side either what it was in the first place, if the resource is defined there, or a
-//! place in the [`Holdings`](super::holdings::Holdings) of that side's instance.
+//! place in the [`Holdings`](super::holdings::Holdings) of that side's instance. Streams and futures
+//! do not cross either: what is written into them does, through a [`pipe`](super::pipe).
 
 mod shape;
 
@@ -14,9 +15,11 @@ use std::sync::Arc;
 use wasmtime::component::{ResourceAny, ResourceDynamic, Val};
 use wasmtime::{AsContextMut, StoreContextMut, format_err};
 
+use self::shape::Leaf;
 pub(crate) use self::shape::{Origin, Shape, Signature};
 use super::GuestState;
 use super::holdings::Handle;
+use super::pipe::{self, AnyOutlet, Hold, OnCut, PipeKind};
 use crate::copier::Message;
 use crate::service::Lease;
 
@@ -33,10 +36,17 @@ pub(crate) enum Cargo {
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     values: Vec<Val>,
-    /// What stands in the values as its number here.
-    handles: Vec<Handle>,
+    /// Where handles, streams and futures stand in the values, in order.
+    leaves: Vec<Loaded>,
     /// Who defines the resources among them that are of the callee's own.
     instance: Whose,
+}
+
+/// What stands for a value that does not cross as it is.
+#[derive(Debug)]
+enum Loaded {
+    Handle(Handle),
+    Pipe(AnyOutlet),
 }
 
 /// The instance of the callee that a call is bound to by its arguments.
@@ -49,6 +59,16 @@ pub(crate) enum Whose {
     One(Arc<Lease>),
     /// It would have to be two at once.
     Several,
+}
+
+/// What results are taken out of a callee with.
+#[derive(Clone)]
+pub(crate) struct Given<'a> {
+    /// For the handles on its own resources.
+    pub(crate) lease: Option<&'a Arc<Lease>>,
+    /// For its streams and futures.
+    pub(crate) hold: Option<&'a Hold>,
+    pub(crate) on_cut: OnCut,
 }
 
 /// What was put into a store for one call.
@@ -68,10 +88,10 @@ impl Cargo {
             Cargo::Message(message) => Cargo::Message(message.clone()),
             Cargo::Values(values) => Cargo::Values(Values {
                 values: values.values.clone(),
-                handles: values
-                    .handles
+                leaves: values
+                    .leaves
                     .iter()
-                    .map(Handle::lend)
+                    .map(Loaded::copy)
                     .collect::<Option<_>>()?,
                 instance: values.instance.clone(),
             }),
@@ -99,18 +119,24 @@ impl Values {
         shapes: &[Shape],
     ) -> wasmtime::Result<Values> {
         let mut cargo = Values::new(values);
-        cargo.each(shapes, |origin, value, handles, instance| {
-            let handle = taken(store.as_context_mut(), value)?;
-            if origin.of_callee {
-                instance.must_be(&handle.lease);
-            }
-            put(handle, value, handles);
-            Ok(())
+        cargo.load(shapes, |leaf, value, instance| {
+            let store = store.as_context_mut();
+            Ok(match leaf {
+                Leaf::Handle(origin) => {
+                    let handle = taken(store, value)?;
+                    if origin.of_callee {
+                        instance.must_be(&handle.lease);
+                    }
+                    Loaded::Handle(handle)
+                }
+                // If the caller's instance goes, so does the call.
+                Leaf::Pipe(ty) => Loaded::Pipe(pipe::take(store, value, ty, OnCut::Wait, None)?),
+            })
         })?;
         Ok(cargo)
     }
 
-    /// Takes results out of the callee, whose own resources `lease` is for.
+    /// Takes results out of the callee.
     ///
     /// # Errors
     /// If the callee gives out more handles than it may.
@@ -118,19 +144,23 @@ impl Values {
         mut store: StoreContextMut<'_, GuestState>,
         values: Vec<Val>,
         shapes: &[Shape],
-        lease: Option<&Arc<Lease>>,
+        given: Given<'_>,
     ) -> wasmtime::Result<Values> {
         let mut cargo = Values::new(values);
-        cargo.each(shapes, |origin, value, handles, _| {
-            let handle = match (origin.of_callee, &*value) {
-                (true, Val::Resource(any)) => {
+        cargo.load(shapes, |leaf, value, _| {
+            let store = store.as_context_mut();
+            Ok(match (leaf, &*value) {
+                (Leaf::Handle(origin), Val::Resource(any)) if origin.of_callee => {
+                    let lease = given.lease;
                     let lease = lease.ok_or_else(|| format_err!("a handle without a lease"))?;
-                    Handle::give(lease, *any, origin.tag)?
+                    Loaded::Handle(Handle::give(lease, *any, origin.tag)?)
                 }
-                _ => taken(store.as_context_mut(), value)?,
-            };
-            put(handle, value, handles);
-            Ok(())
+                (Leaf::Handle(_), _) => Loaded::Handle(taken(store, value)?),
+                (Leaf::Pipe(ty), _) => {
+                    let on_cut = given.on_cut.clone();
+                    Loaded::Pipe(pipe::take(store, value, ty, on_cut, given.hold)?)
+                }
+            })
         })?;
         Ok(cargo)
     }
@@ -142,14 +172,18 @@ impl Values {
         }
     }
 
-    fn each(
+    fn load(
         &mut self,
         shapes: &[Shape],
-        mut visit: impl FnMut(Origin, &mut Val, &mut Vec<Handle>, &mut Whose) -> wasmtime::Result<()>,
+        mut load: impl FnMut(Leaf<'_>, &mut Val, &mut Whose) -> wasmtime::Result<Loaded>,
     ) -> wasmtime::Result<()> {
         for (shape, value) in shapes.iter().zip(&mut self.values) {
-            shape.visit(value, &mut |origin, value| {
-                visit(origin, value, &mut self.handles, &mut self.instance)
+            shape.visit(value, &mut |leaf, value| {
+                let loaded = load(leaf, value, &mut self.instance)?;
+                // What stands there is never looked at: all is unloaded in the order of its loading.
+                *value = Val::Bool(false);
+                self.leaves.push(loaded);
+                Ok::<(), wasmtime::Error>(())
             })?;
         }
         Ok(())
@@ -163,18 +197,24 @@ impl Values {
         self,
         mut store: StoreContextMut<'_, GuestState>,
         shapes: &[Shape],
+        hold: Option<&Hold>,
     ) -> wasmtime::Result<(Vec<Val>, Lent)> {
         let mut lent = Lent::default();
-        let values = self.unload(shapes, |origin, handle| {
-            if origin.of_callee {
-                return Ok(handle.come_home());
-            }
-            let owned = handle.is_owned();
-            let any = held(store.as_context_mut(), handle)?;
-            if !owned {
-                lent.0.push(any);
-            }
-            Ok(any)
+        let values = self.unload(shapes, |unloaded| {
+            let store = store.as_context_mut();
+            let any = match unloaded {
+                Unloaded::Handle(origin, handle) if origin.of_callee => handle.come_home(),
+                Unloaded::Handle(_, handle) => {
+                    let owned = handle.is_owned();
+                    let any = held(store, handle)?;
+                    if !owned {
+                        lent.0.push(any);
+                    }
+                    any
+                }
+                Unloaded::Pipe(kind, outlet) => return outlet.give(store, kind, hold),
+            };
+            Ok(Val::Resource(any))
         })?;
         Ok((values, lent))
     }
@@ -188,25 +228,53 @@ impl Values {
         mut store: StoreContextMut<'_, GuestState>,
         shapes: &[Shape],
     ) -> wasmtime::Result<Vec<Val>> {
-        self.unload(shapes, |_, handle| held(store.as_context_mut(), handle))
+        self.unload(shapes, |unloaded| {
+            let store = store.as_context_mut();
+            match unloaded {
+                Unloaded::Handle(_, handle) => held(store, handle).map(Val::Resource),
+                Unloaded::Pipe(kind, outlet) => outlet.give(store, kind, None),
+            }
+        })
     }
 
     fn unload(
         self,
         shapes: &[Shape],
-        mut put: impl FnMut(Origin, Handle) -> wasmtime::Result<ResourceAny>,
+        mut put: impl FnMut(Unloaded) -> wasmtime::Result<Val>,
     ) -> wasmtime::Result<Vec<Val>> {
         let mut values = self.values;
-        let mut handles = self.handles.into_iter();
+        let mut leaves = self.leaves.into_iter();
         for (shape, value) in shapes.iter().zip(&mut values) {
-            shape.visit(value, &mut |origin, value| {
-                let handle = handles.next();
-                let handle = handle.ok_or_else(|| format_err!("a handle is missing"))?;
-                *value = Val::Resource(put(origin, handle)?);
-                Ok::<(), wasmtime::Error>(())
+            shape.visit(value, &mut |leaf, value| {
+                let unloaded = match (leaf, leaves.next()) {
+                    (Leaf::Handle(origin), Some(Loaded::Handle(handle))) => {
+                        Unloaded::Handle(origin, handle)
+                    }
+                    (Leaf::Pipe(ty), Some(Loaded::Pipe(outlet))) => Unloaded::Pipe(ty.kind, outlet),
+                    (expected, found) => {
+                        return Err(format_err!("{found:?} where {expected:?} should be"));
+                    }
+                };
+                *value = put(unloaded)?;
+                Ok(())
             })?;
         }
         Ok(values)
+    }
+}
+
+/// A value on its way into a store.
+enum Unloaded {
+    Handle(Origin, Handle),
+    Pipe(PipeKind, AnyOutlet),
+}
+
+impl Loaded {
+    fn copy(&self) -> Option<Loaded> {
+        match self {
+            Loaded::Handle(handle) => handle.lend().map(Loaded::Handle),
+            Loaded::Pipe(_) => None,
+        }
     }
 }
 
@@ -259,10 +327,4 @@ fn held(
     let tag = handle.tag;
     let place = store.data_mut().holdings().insert(handle)?;
     ResourceDynamic::new_own(place, tag).try_into_resource_any(&mut store)
-}
-
-fn put(handle: Handle, value: &mut Val, handles: &mut Vec<Handle>) {
-    // What stands there is never looked at: handles are unloaded in the order of their loading.
-    *value = Val::Bool(false);
-    handles.push(handle);
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use wasmtime::component::ResourceAny;
 
 use crate::service::{Lease, Service};
@@ -82,6 +83,20 @@ pub(crate) struct Holdings {
     limit: usize,
     /// The instances that the handles are on, each with their number.
     leases: Vec<(Arc<Lease>, usize)>,
+    /// Closed when the instance is gone; made when somebody wants to know.
+    presence: Option<watch::Sender<()>>,
+}
+
+/// Tells when an instance is gone.
+#[derive(Clone)]
+pub(crate) struct Presence(watch::Receiver<()>);
+
+impl Presence {
+    /// Waits until it is.
+    pub(crate) async fn lost(mut self) {
+        // Nothing is ever sent.
+        while self.0.changed().await.is_ok() {}
+    }
 }
 
 impl Holdings {
@@ -92,7 +107,14 @@ impl Holdings {
             latest: 0,
             limit,
             leases: Vec::new(),
+            presence: None,
         }
+    }
+
+    /// Tells when the instance is gone.
+    pub(crate) fn presence(&mut self) -> Presence {
+        let presence = self.presence.get_or_insert_with(|| watch::Sender::new(()));
+        Presence(presence.subscribe())
     }
 
     /// Holds it, under the number that is returned.

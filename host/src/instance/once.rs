@@ -184,7 +184,12 @@ async fn run(code: Arc<Code>, mut start: Start, given: wasmtime::Result<Given>) 
     };
     live.store.set_epoch_deadline(1);
     let given = (given.request, given.out);
-    match handle.call_async(&mut live.store, given).await {
+    let at_work = code
+        .is_concurrent()
+        .then(|| live.store.data().set_to_work());
+    let called = handle.call_async(&mut live.store, given).await;
+    drop(at_work);
+    match called {
         Ok(()) => Ended {
             live: live.rested(),
             result: Ok(()),

@@ -321,9 +321,11 @@ async fn serve(
             return Err(failure);
         }
     };
+    let at_work = store.data().set_to_work();
     let served = store
         .run_concurrent(async |accessor| accept(accessor, &service, &actor, &mut queue, idle).await)
         .await;
+    drop(at_work);
     served.and_then(|served| served).map_err(|error| {
         let failure = actor.ended_by(Failure::of_call(error, store.data()));
         code.mould.bury(store, Some(&failure));

@@ -73,7 +73,10 @@ pub(crate) async fn run(code: Arc<Code>) -> Ran {
 
 async fn run_in_store(code: Arc<Code>, instance: u64, meter: Arc<Meter>) -> Result<Exit, Failure> {
     let mut store = code.mould.store(instance, meter);
-    let result = match call(&code, &mut store).await {
+    let at_work = store.data().set_to_work();
+    let called = call(&code, &mut store).await;
+    drop(at_work);
+    let result = match called {
         Ok(Ok(Ok(()))) => Ok(Exit::Ok),
         Ok(Ok(Err(()))) => Ok(Exit::Code(1)),
         Ok(Err(error)) => match error.downcast_ref::<I32Exit>() {

@@ -1,4 +1,5 @@
-//! Which values can cross from one service to another, and where in them there are handles.
+//! Which values can cross from one service to another, and where in them there are handles, streams
+//! and futures.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,10 @@ use wasmtime::component::types::{Component, ComponentFunc, ComponentItem};
 use wasmtime::component::{ResourceType, Type};
 
 use super::Wire;
+use super::mercy::Mercy;
+use crate::copier::{self, Message};
 use crate::instance::cargo::{Origin, Shape, Signature};
+use crate::instance::pipe::{Payload, PipeKind, PipeType, Tell};
 use crate::service::Service;
 
 /// What stands in the way of a value.
@@ -23,12 +27,9 @@ pub(crate) enum Uncrossable {
     /// A handle as the key of a map.
     #[error("a map's keys cannot be handles")]
     HandleAsKey,
-    /// A stream.
-    #[error("streams cannot cross yet")]
-    Stream,
-    /// A future.
-    #[error("futures cannot cross yet")]
-    Future,
+    /// A stream or a future of something else than plain data.
+    #[error("streams and futures of handles, or of other streams and futures, cannot cross")]
+    InPipe,
     /// An error context, which is of one instance.
     #[error("error contexts cannot cross")]
     ErrorContext,
@@ -97,16 +98,44 @@ pub(super) fn signature(
     resources: &Resources,
     callee: &Arc<Service>,
 ) -> Result<Signature, Uncrossable> {
-    let shapes = Shapes { resources, callee };
-    Ok(Signature {
-        parameters: shapes.all(ty.params().map(|(_, ty)| ty))?,
-        results: shapes.all(ty.results())?,
-    })
+    let mut shapes = Shapes {
+        resources,
+        callee,
+        told: false,
+    };
+    let parameters = shapes.all(ty.params().map(|(_, ty)| ty))?;
+    shapes.told = ty.results().any(|ty| tells(&ty));
+    Ok(Signature::new(parameters, shapes.all(ty.results())?))
+}
+
+/// Whether there is a future in it that can say that its writer's instance is gone.
+fn tells(ty: &Type) -> bool {
+    let within = |ty: Option<Type>| ty.is_some_and(|ty| tells(&ty));
+    match ty {
+        Type::Future(future) => tell(future.ty()).is_some(),
+        Type::Option(option) => tells(&option.ty()),
+        Type::Record(record) => record.fields().any(|field| tells(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().any(|ty| tells(&ty)),
+        Type::Variant(variant) => variant.cases().any(|case| within(case.ty)),
+        Type::Result(result) => within(result.ok()) || within(result.err()),
+        _ => false,
+    }
+}
+
+/// How a future with such values says that its writer's instance is gone.
+fn tell(payload: Option<Type>) -> Option<Tell> {
+    let types = [payload?];
+    let mercy = Mercy::of(&types);
+    mercy
+        .fits()
+        .then(|| -> Tell { Arc::new(move |error| Message::of(&[mercy.value(error)?], &types)) })
 }
 
 struct Shapes<'a> {
     resources: &'a Resources,
     callee: &'a Arc<Service>,
+    /// A future of the same values tells of a failure.
+    told: bool,
 }
 
 impl Shapes<'_> {
@@ -124,8 +153,8 @@ impl Shapes<'_> {
                     of_callee: Arc::ptr_eq(&imported.service, self.callee),
                 })
             }
-            Type::Stream(_) => return Err(Uncrossable::Stream),
-            Type::Future(_) => return Err(Uncrossable::Future),
+            Type::Stream(stream) => self.pipe(PipeKind::Stream, stream.ty())?,
+            Type::Future(future) => self.pipe(PipeKind::Future, future.ty())?,
             Type::ErrorContext => return Err(Uncrossable::ErrorContext),
             Type::List(list) => Shape::of(self.of(&list.ty())?),
             Type::FixedLengthList(list) => Shape::of(self.of(&list.ty())?),
@@ -145,6 +174,24 @@ impl Shapes<'_> {
             Type::Result(result) => Shape::sides(optional(result.ok())?, optional(result.err())?),
             _ => Shape::Plain,
         })
+    }
+
+    fn pipe(&self, kind: PipeKind, payload: Option<Type>) -> Result<Shape, Uncrossable> {
+        let carried = match &payload {
+            None => Payload::Nothing,
+            Some(Type::U8) => Payload::Bytes,
+            Some(ty) if copier::is_plain(ty) => Payload::Items,
+            Some(_) => return Err(Uncrossable::InPipe),
+        };
+        Ok(Shape::Pipe(PipeType {
+            kind,
+            payload: carried,
+            tell: match kind {
+                PipeKind::Stream => None,
+                PipeKind::Future => tell(payload),
+            },
+            quiet: self.told,
+        }))
     }
 }
 

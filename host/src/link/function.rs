@@ -209,6 +209,10 @@ impl Link {
             signature: self.signature.clone(),
             wanted,
             mutual: self.mutual,
+            presence: self
+                .signature
+                .has_pipes()
+                .then(|| state.holdings().presence()),
         })
     }
 }

@@ -44,6 +44,11 @@ impl Mercy {
         }
     }
 
+    /// Whether there is any.
+    pub(super) fn fits(self) -> bool {
+        self != Mercy::None
+    }
+
     /// What the function answers with instead.
     pub(super) fn value(self, error: &CallError) -> Option<Val> {
         let name = || UNAVAILABLE.to_owned();

@@ -58,6 +58,8 @@ pub enum CallCause {
     TwoInstances,
     /// The instance that a handle is on is waiting for this very call.
     Awaited,
+    /// The instance that was still writing a stream or a future of the call is gone.
+    Cut,
     /// The policy of the link stands in the way.
     Restrained(Restraint),
 }
@@ -136,6 +138,7 @@ impl CallCause {
             CallCause::Restrained(Restraint::Timeout(_)) => CallKind::Deadline,
             CallCause::Restrained(_) => CallKind::Unavailable,
             CallCause::Stale => CallKind::Stale,
+            CallCause::Cut => CallKind::Failed,
             CallCause::TooDeep
             | CallCause::NoFunction
             | CallCause::Worker
@@ -160,6 +163,7 @@ impl CallCause {
             | CallCause::Stale
             | CallCause::TwoInstances
             | CallCause::Awaited
+            | CallCause::Cut
             | CallCause::Restrained(_) => false,
         }
     }
@@ -195,6 +199,9 @@ impl fmt::Display for CallCause {
             CallCause::Awaited => {
                 f.write_str("the instance that the handle is on is waiting for this call's caller")
             }
+            CallCause::Cut => f.write_str(
+                "its instance was lost before a stream or a future of the call had come to its end",
+            ),
             CallCause::Restrained(restraint) => restraint.fmt(f),
         }
     }

@@ -4,10 +4,12 @@
 //! Before it: `link` has taken the arguments out of the caller, and keeps to the link's policy.
 //! After it: `instance` runs the guest.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use futures::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::lease::{Lease, NotToBeHad, Seat};
@@ -17,8 +19,12 @@ use crate::instance::Failure;
 use crate::instance::call::{Calling, NotDone, Order};
 use crate::instance::cargo::{Cargo, Signature};
 use crate::instance::errand::Errand;
+use crate::instance::holdings::Presence;
 use crate::instance::live::{Code, Live};
+use crate::instance::meter::Meter;
+use crate::instance::pipe::OnCut;
 use crate::outgoing::MAX_DEPTH;
+use crate::task;
 
 /// What is called, by whom, with what.
 pub(crate) struct Invocation {
@@ -30,6 +36,8 @@ pub(crate) struct Invocation {
     pub(crate) wanted: Wanted,
     /// The service may be waiting for its caller, at some remove: see `Admission::enter_mutual`.
     pub(crate) mutual: bool,
+    /// The caller's, if the call may outlast its results, for streams and futures.
+    pub(crate) presence: Option<Presence>,
 }
 
 /// The instance that is to answer.
@@ -67,7 +75,7 @@ impl Service {
     ) -> Result<Cargo, Unanswered> {
         let arguments = std::mem::take(&mut invocation.arguments);
         let began = self.begin(invocation).await;
-        let (revision, _place, deadline, lease) = match began {
+        let (revision, place, deadline, lease) = match began {
             Ok(Begun {
                 revision,
                 place,
@@ -99,17 +107,44 @@ impl Service {
             arguments,
             signature: invocation.signature.clone(),
             lease: seat.as_ref().and_then(Seat::lease).cloned(),
+            on_cut: self.on_cut(invocation),
         };
         let idle = idle.or_else(|| pool.take());
         let calling = Calling::new(code.clone(), idle, order);
-        let answered = self
-            .finish(&revision, calling, seat, deadline, invocation)
-            .await;
+        if let Some(seat) = &seat {
+            seat.is(calling.identity());
+        }
+        let under_way = UnderWay {
+            service: self.clone(),
+            revision,
+            meter: calling.meter().clone(),
+            instance: calling.instance(),
+            calling,
+            seat,
+            deadline,
+            doing: invocation.doing(),
+            _place: place,
+        };
+        let answered = match invocation.presence.clone() {
+            None => under_way.ended().await,
+            Some(presence) => under_way.answered(presence).await,
+        };
         if answered.is_ok() {
             self.counters.answered.fetch_add(1, Ordering::Relaxed);
             self.counters.since_incident.fetch_add(1, Ordering::Relaxed);
         }
         answered
+    }
+
+    /// What whoever reads a stream of the call's learns if the instance is lost.
+    fn on_cut(&self, invocation: &Invocation) -> OnCut {
+        match invocation.presence {
+            None => OnCut::Wait,
+            Some(_) => {
+                let error = self.call_error(&invocation.function, CallCause::Cut);
+                OnCut::Tell(Arc::new(error))
+            }
+        }
     }
 
     /// Finds who answers, and room there.
@@ -185,28 +220,53 @@ impl Service {
         revision.leases.note(&lease);
         Ok((Some(seat), None))
     }
+}
+
+/// A call that a guest is at work for.
+struct UnderWay {
+    service: Arc<Service>,
+    revision: Arc<Revision>,
+    calling: Calling,
+    meter: Arc<Meter>,
+    instance: u64,
+    seat: Option<Seat>,
+    deadline: Instant,
+    doing: Option<Doing>,
+    /// Given back when dropped.
+    _place: OwnedSemaphorePermit,
+}
+
+impl UnderWay {
+    /// Waits for the results. The call goes on after them, for its streams and futures: until these
+    /// have come to their end, the deadline has passed, or the caller's instance is gone.
+    async fn answered(mut self, caller: Presence) -> Result<Cargo, Unanswered> {
+        let early = self.calling.early_results();
+        let results = tokio::time::timeout_at(self.deadline.into(), early).await;
+        let Ok(Some(results)) = results else {
+            return self.ended().await;
+        };
+        task::spawn(task::Kind::Call, async move {
+            let (service, meter) = (self.service.clone(), self.meter.clone());
+            let ended = pin!(self.ended());
+            let gone = pin!(caller.lost());
+            // How it ended is known to whoever must know: readers, and the service's supervisor.
+            if let Either::Right(_) = select(ended, gone).await {
+                service.charge(meter.used());
+            }
+        });
+        Ok(results)
+    }
 
     /// Waits for the end of the call, and makes of it what it is for the service.
-    async fn finish(
-        self: &Arc<Self>,
-        revision: &Revision,
-        calling: Calling,
-        seat: Option<Seat>,
-        deadline: Instant,
-        invocation: &Invocation,
-    ) -> Result<Cargo, Unanswered> {
-        let (meter, instance) = (calling.meter().clone(), calling.instance());
-        if let Some(seat) = &seat {
-            seat.is(calling.identity());
-        }
-        let ended = tokio::time::timeout_at(deadline.into(), calling.ended()).await;
-        let cpu = meter.used();
-        self.charge(cpu);
+    async fn ended(self) -> Result<Cargo, Unanswered> {
+        let ended = tokio::time::timeout_at(self.deadline.into(), self.calling.ended()).await;
+        let cpu = self.meter.used();
+        self.service.charge(cpu);
         let not_done = match ended {
             Ok(ended) => {
-                match (ended.live, seat) {
+                match (ended.live, self.seat) {
                     (Some(live), Some(seat)) => seat.give_back(live),
-                    (Some(live), None) => revision.keep(live),
+                    (Some(live), None) => self.revision.keep(live),
                     // With its seat the instance is lost, and so are the handles on it.
                     (None, _) => {}
                 }
@@ -223,11 +283,12 @@ impl Service {
         let failure = Arc::new(not_done.failure);
         if failure.is_crash() {
             let lost = Lost {
-                instance,
-                doing: invocation.doing().into_iter().collect(),
+                instance: self.instance,
+                doing: self.doing.into_iter().collect(),
                 cpu,
             };
-            self.crashed(revision.number(), lost, failure.clone());
+            self.service
+                .crashed(self.revision.number(), lost, failure.clone());
         }
         Err(Unanswered {
             cause: CallCause::Refused(Refused::Failed(failure)),

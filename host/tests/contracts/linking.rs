@@ -215,3 +215,29 @@ fn where_a_component_cannot_be_read_its_callers_are_not_blamed() {
     assert_eq!(mistakes.count(), 1, "{found}");
     assert!(found.contains("missing.wasm"), "{found}");
 }
+
+#[test]
+fn what_no_call_can_carry_is_refused_before_anything_starts() {
+    let wit = |world: &str| {
+        format!(
+            "package shop:stock@0.1.0;
+             interface deliveries {{
+                 resource crate-of-honey {{ weight: func() -> u32; }}
+                 weights: async func() -> stream<u32>;
+                 arrive: async func() -> stream<crate-of-honey>;
+             }}
+             world it {{ {world} }}"
+        )
+    };
+    let application = Application::new()
+        .component(
+            "desk",
+            &wit("import deliveries; export wasi:http/incoming-handler@0.2.12;"),
+        )
+        .component("stock", &wit("export deliveries;"));
+    let services = "[service.desk]\ncomponent = \"desk.wasm\"\nroutes = [\"/\"]\n\
+                    [service.stock]\ncomponent = \"stock.wasm\"\n";
+    expect![[r#"
+        3:13 error link-uncrossable «"desk.wasm"» `desk` imports `shop:stock/deliveries@0.1.0` from `stock`, whose function `arrive` has a stream or a future of something else than plain data, which cannot cross from one service to another (let the stream carry numbers, strings, lists, records or variants of them, and pass handles in calls)
+    "#]].assert_eq(&application.check(services));
+}

@@ -20,6 +20,7 @@ mod fixture;
 mod circles;
 mod concurrent;
 mod failures;
+mod flows;
 mod handles;
 mod mistakes;
 mod policies;

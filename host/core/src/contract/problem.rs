@@ -2,7 +2,7 @@
 use std::fmt::{self, Display};
 
 use super::resolve::is_handler;
-use super::{Difference, InterfaceName, Link, Resource};
+use super::{Difference, InterfaceName, Link, Obstacle, Resource};
 use crate::name::ServiceName;
 
 /// A service that might have been meant.
@@ -57,6 +57,12 @@ pub enum Problem {
         /// At least one.
         differences: Vec<Difference>,
     },
+    /// A function has a value that no call between services can carry.
+    Uncrossable {
+        link: Link,
+        function: String,
+        obstacle: Obstacle,
+    },
     /// A function has handles of a resource that the two services have from different places, so
     /// that no handle of the one means anything to the other.
     Apart {
@@ -91,7 +97,9 @@ impl Problem {
             | Problem::Ambiguous { caller, .. }
             | Problem::NotExported { caller, .. }
             | Problem::Given { caller, .. } => caller,
-            Problem::Mismatch { link, .. } | Problem::Apart { link, .. } => &link.caller,
+            Problem::Mismatch { link, .. }
+            | Problem::Uncrossable { link, .. }
+            | Problem::Apart { link, .. } => &link.caller,
         }
     }
 
@@ -102,7 +110,9 @@ impl Problem {
             | Problem::Ambiguous { import, .. }
             | Problem::NotExported { import, .. }
             | Problem::Given { import, .. } => import.text(),
-            Problem::Mismatch { link, .. } | Problem::Apart { link, .. } => &link.import,
+            Problem::Mismatch { link, .. }
+            | Problem::Uncrossable { link, .. }
+            | Problem::Apart { link, .. } => &link.import,
         }
     }
 
@@ -124,6 +134,7 @@ impl Problem {
             Problem::NotExported { .. } => "link-not-exported",
             Problem::Given { .. } => "link-to-host",
             Problem::Mismatch { .. } => "link-mismatch",
+            Problem::Uncrossable { .. } => "link-uncrossable",
             Problem::Apart { .. } => "link-resources",
         }
     }
@@ -136,6 +147,7 @@ impl Problem {
             Problem::NotExported { callee, .. } => format!("`{callee}` does not export it"),
             Problem::Given { .. } => "the host has it".to_owned(),
             Problem::Mismatch { link, .. } => format!("does not fit `{}`", link.callee),
+            Problem::Uncrossable { .. } => "its values cannot cross".to_owned(),
             Problem::Apart { .. } => "its handles cannot cross".to_owned(),
         }
     }
@@ -194,6 +206,7 @@ impl Problem {
                     link.caller, link.callee
                 )
             }
+            Problem::Uncrossable { obstacle, .. } => obstacle.help().to_owned(),
             Problem::Apart {
                 caller_has_it_from: Origin::Host,
                 callee_has_it_from: Origin::Host,
@@ -288,6 +301,16 @@ impl Display for Problem {
                     None => Ok(()),
                 }
             }
+            Problem::Uncrossable {
+                link,
+                function,
+                obstacle,
+            } => write!(
+                f,
+                "`{}` imports `{}` from `{}`, whose function `{function}` has {obstacle}, which \
+                 cannot cross from one service to another",
+                link.caller, link.import, link.callee
+            ),
             Problem::Apart {
                 link,
                 resource,

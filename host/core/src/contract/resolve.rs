@@ -6,6 +6,7 @@
 //! share must come from one service. Nothing depends on the order of the services.
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::crossing::obstacle;
 use super::{
     Candidate, Contract, Interface, InterfaceName, Link, Origin, Problem, Resource, Side, compare,
 };
@@ -157,10 +158,19 @@ impl<'a> Market<'a> {
             export: export.name.text().to_owned(),
         };
         let differences = compare(import, export);
-        if differences.is_empty() {
-            Ok(Some(link))
-        } else {
-            Err(Box::new(Problem::Mismatch { link, differences }))
+        if !differences.is_empty() {
+            return Err(Box::new(Problem::Mismatch { link, differences }));
+        }
+        match obstacle(import) {
+            // Requests and answers are the host's, which hands them on.
+            Some((function, obstacle)) if !is_handler(&import.name) => {
+                Err(Box::new(Problem::Uncrossable {
+                    link,
+                    function: function.to_owned(),
+                    obstacle,
+                }))
+            }
+            _ => Ok(Some(link)),
         }
     }
 

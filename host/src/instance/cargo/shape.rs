@@ -1,34 +1,58 @@
-//! Where in a function's values there are handles: what is plain is not looked at.
+//! Where in a function's values there are handles, streams and futures: what is plain is not looked
+//! at.
 
 use wasmtime::component::Val;
+
+use crate::instance::pipe::PipeType;
 
 /// The values of a function, as both sides of a call see them.
 #[derive(Debug, Default)]
 pub(crate) struct Signature {
     pub(crate) parameters: Vec<Shape>,
     pub(crate) results: Vec<Shape>,
+    gives_own: bool,
+    has_pipes: bool,
 }
 
 impl Signature {
-    /// Whether there is no handle in any value.
+    pub(crate) fn new(parameters: Vec<Shape>, results: Vec<Shape>) -> Signature {
+        let mut all = parameters.iter().chain(&results);
+        Signature {
+            has_pipes: all.any(|shape| shape.has(&|leaf| matches!(leaf, Leaf::Pipe(_)))),
+            gives_own: results.iter().any(|shape| {
+                shape.has(&|leaf| matches!(leaf, Leaf::Handle(origin) if origin.of_callee))
+            }),
+            parameters,
+            results,
+        }
+    }
+
+    /// Whether there is nothing in any value but data.
     pub(crate) fn is_plain(&self) -> bool {
         let mut all = self.parameters.iter().chain(&self.results);
-        all.all(|shape| *shape == Shape::Plain)
+        all.all(Shape::is_plain)
     }
 
     /// Whether a call may come back with handles on resources of the callee's own.
     pub(crate) fn gives_own(&self) -> bool {
-        self.results.iter().any(Shape::has_own)
+        self.gives_own
+    }
+
+    /// Whether there may be streams or futures in a call.
+    pub(crate) fn has_pipes(&self) -> bool {
+        self.has_pipes
     }
 }
 
 /// One value of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Shape {
-    /// There is no handle in it.
+    /// There is nothing in it but data.
     Plain,
     /// A handle.
     Handle(Origin),
+    /// A stream or a future.
+    Pipe(PipeType),
     /// A list, an option: of values like this.
     Of(Box<Shape>),
     /// A record or a tuple, in order.
@@ -39,6 +63,13 @@ pub(crate) enum Shape {
     Sides(Box<[Shape; 2]>),
     /// A map's keys are plain.
     Values(Box<Shape>),
+}
+
+/// What does not cross as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Leaf<'a> {
+    Handle(Origin),
+    Pipe(&'a PipeType),
 }
 
 /// Whose resource a handle is on.
@@ -53,7 +84,7 @@ pub(crate) struct Origin {
 impl Shape {
     /// Several in one; plain if all are.
     pub(crate) fn fields(fields: Vec<Shape>) -> Shape {
-        match fields.iter().all(|field| *field == Shape::Plain) {
+        match fields.iter().all(Shape::is_plain) {
             true => Shape::Plain,
             false => Shape::Fields(fields),
         }
@@ -61,7 +92,7 @@ impl Shape {
 
     /// A variant; plain if all that it can be is.
     pub(crate) fn cases(cases: Vec<(String, Shape)>) -> Shape {
-        match cases.iter().all(|(_, case)| *case == Shape::Plain) {
+        match cases.iter().all(|(_, case)| case.is_plain()) {
             true => Shape::Plain,
             false => Shape::Cases(cases),
         }
@@ -91,25 +122,31 @@ impl Shape {
         }
     }
 
-    fn has_own(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Shape::Plain)
+    }
+
+    fn has(&self, wanted: &impl Fn(Leaf<'_>) -> bool) -> bool {
         match self {
             Shape::Plain => false,
-            Shape::Handle(origin) => origin.of_callee,
-            Shape::Of(inner) | Shape::Values(inner) => inner.has_own(),
-            Shape::Fields(fields) => fields.iter().any(Shape::has_own),
-            Shape::Cases(cases) => cases.iter().any(|(_, case)| case.has_own()),
-            Shape::Sides(sides) => sides.iter().any(Shape::has_own),
+            Shape::Handle(origin) => wanted(Leaf::Handle(*origin)),
+            Shape::Pipe(ty) => wanted(Leaf::Pipe(ty)),
+            Shape::Of(inner) | Shape::Values(inner) => inner.has(wanted),
+            Shape::Fields(fields) => fields.iter().any(|field| field.has(wanted)),
+            Shape::Cases(cases) => cases.iter().any(|(_, case)| case.has(wanted)),
+            Shape::Sides(sides) => sides.iter().any(|side| side.has(wanted)),
         }
     }
 
-    /// Visits the handles of a value, in order.
+    /// Visits what does not cross as it is, in order.
     pub(super) fn visit<E>(
         &self,
         value: &mut Val,
-        visit: &mut impl FnMut(Origin, &mut Val) -> Result<(), E>,
+        visit: &mut impl FnMut(Leaf<'_>, &mut Val) -> Result<(), E>,
     ) -> Result<(), E> {
         match (self, value) {
-            (Shape::Handle(origin), value) => visit(*origin, value),
+            (Shape::Handle(origin), value) => visit(Leaf::Handle(*origin), value),
+            (Shape::Pipe(ty), value) => visit(Leaf::Pipe(ty), value),
             (Shape::Of(inner), Val::List(values) | Val::FixedLengthList(values)) => values
                 .iter_mut()
                 .try_for_each(|value| inner.visit(value, visit)),
@@ -149,10 +186,13 @@ mod tests {
 
     fn seen(shape: &Shape, mut value: Val) -> Vec<u32> {
         let mut seen = Vec::new();
-        let visited = shape.visit(&mut value, &mut |origin, value| {
+        let visited = shape.visit(&mut value, &mut |leaf, value| {
+            let Leaf::Handle(origin) = leaf else {
+                return Err(());
+            };
             assert_eq!(*value, Val::U32(origin.tag));
             seen.push(origin.tag);
-            Ok::<(), ()>(())
+            Ok(())
         });
         visited.unwrap();
         seen
@@ -160,11 +200,11 @@ mod tests {
 
     #[test]
     fn what_has_no_handle_in_it_is_plain() {
-        assert_eq!(Shape::of(Shape::Plain), Shape::Plain);
-        assert_eq!(Shape::fields(vec![Shape::Plain]), Shape::Plain);
-        assert_eq!(Shape::cases(vec![("a".into(), Shape::Plain)]), Shape::Plain);
-        assert_eq!(Shape::sides(Shape::Plain, Shape::Plain), Shape::Plain);
-        assert_eq!(Shape::values(Shape::Plain), Shape::Plain);
+        assert!(Shape::of(Shape::Plain).is_plain());
+        assert!(Shape::fields(vec![Shape::Plain]).is_plain());
+        assert!(Shape::cases(vec![("a".into(), Shape::Plain)]).is_plain());
+        assert!(Shape::sides(Shape::Plain, Shape::Plain).is_plain());
+        assert!(Shape::values(Shape::Plain).is_plain());
     }
 
     #[test]
@@ -191,10 +231,7 @@ mod tests {
 
     #[test]
     fn what_may_come_back_of_the_callees_own_is_known_beforehand() {
-        let results = |shape| Signature {
-            parameters: vec![handle(1)],
-            results: vec![shape],
-        };
+        let results = |shape| Signature::new(vec![handle(1)], vec![shape]);
         assert!(results(Shape::of(handle(1))).gives_own());
         assert!(!results(Shape::of(handle(2))).gives_own());
     }
