@@ -6,6 +6,7 @@
 
 mod crossing;
 mod function;
+mod handler;
 mod mercy;
 mod policy;
 
@@ -82,6 +83,10 @@ pub(crate) fn define(
             reason: format!("{error:#}"),
         };
         let mut instance = linker.instance(&wire.import).map_err(refused)?;
+        if handler::is_handler(&wire.import) {
+            handler::define(&mut instance, wire).map_err(refused)?;
+            continue;
+        }
         for (name, item) in interface.exports(engine) {
             let uncrossable = |source| LinkError::Uncrossable {
                 import: wire.import.clone(),

@@ -143,8 +143,8 @@ pub struct Share {
 impl Share {
     /// The class in which its next call begins.
     fn class(&self) -> Class {
-        let now = self.scheduler.now();
-        let spent = |budget: &Budget| budget.wait(now).is_some();
+        let spent =
+            |budget: &Budget| !budget.is_fresh() && budget.wait(self.scheduler.now()).is_some();
         if spent(&self.courtesy) || self.budget.as_deref().is_some_and(spent) {
             Class::Second
         } else {

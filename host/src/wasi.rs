@@ -9,6 +9,7 @@
 mod client;
 mod codes;
 mod fields;
+mod forward;
 mod inbound;
 mod incoming;
 mod outgoing;
@@ -19,6 +20,7 @@ mod table;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
+pub(crate) use self::forward::{Forward, Forwarded, link_forward};
 pub(crate) use self::incoming::IncomingRequest;
 pub(crate) use self::outgoing::{AnswerSlot, ResponseOutparam};
 pub(crate) use self::pipe::Outlet;

@@ -109,6 +109,11 @@ impl Budget {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
+    /// Whether so little has ever been used that nobody has to wait, whatever the time.
+    pub fn is_fresh(&self) -> bool {
+        self.paid_at_ns.load(Ordering::Relaxed) <= self.burst_ns
+    }
+
     /// How long its holder has to wait; `None` if there is something left.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         let paid_at = self.paid_at_ns.load(Ordering::Relaxed);

@@ -16,6 +16,8 @@ pub(super) struct Lifter<'cx, 'store> {
     cx: &'cx mut LiftContext<'store>,
     types: &'store ComponentTypes,
     memory: &'store [u8],
+    /// The guest's strings are in UTF-8, as those of messages.
+    is_utf8: bool,
     out: Vec<u8>,
 }
 
@@ -90,10 +92,12 @@ impl Source for Flat<'_> {
 impl<'cx, 'store> Lifter<'cx, 'store> {
     pub(super) fn new(cx: &'cx mut LiftContext<'store>) -> Lifter<'cx, 'store> {
         let (types, memory) = (&**cx.types, cx.memory());
+        let is_utf8 = cx.options().string_encoding == StringEncoding::Utf8;
         Lifter {
             cx,
             types,
             memory,
+            is_utf8,
             out: Vec::new(),
         }
     }
@@ -208,7 +212,7 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
     }
 
     fn string(&mut self, pointer: u32, len: u32, to: usize) -> Result<()> {
-        if self.cx.options().string_encoding != StringEncoding::Utf8 {
+        if !self.is_utf8 {
             let mut pair = [0; 8];
             pair[..4].copy_from_slice(&pointer.to_le_bytes());
             pair[4..].copy_from_slice(&len.to_le_bytes());

@@ -18,6 +18,8 @@ pub(super) struct Lowerer<'cx, 'store, 'message, T: 'static> {
     message: &'message [u8],
     /// Where the next contents are in the message.
     contents: usize,
+    /// The guest's strings are in UTF-8, as those of messages.
+    is_utf8: bool,
 }
 
 /// Core values that are still to be written.
@@ -41,11 +43,13 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
         message: &'message [u8],
     ) -> Lowerer<'cx, 'store, 'message, T> {
         let types = cx.types;
+        let is_utf8 = cx.options().string_encoding == StringEncoding::Utf8;
         Lowerer {
             cx,
             types,
             message,
             contents: 0,
+            is_utf8,
         }
     }
 
@@ -64,8 +68,9 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
     pub(super) fn into_memory(mut self, ty: InterfaceType, at: usize) -> Result<()> {
         let (size, _) = size(self.types, ty);
         self.contents = size;
-        self.copy(0, size, at)?;
-        self.place(ty, 0, at)
+        let mut fixed = self.read(0, size)?.to_vec();
+        self.place(ty, 0, &mut fixed)?;
+        self.write(at, &fixed)
     }
 
     /// Into new memory; its address.
@@ -93,11 +98,6 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
         Ok(u32::from_le_bytes(bytes))
     }
 
-    fn copy(&mut self, from: usize, len: usize, at: usize) -> Result<()> {
-        let bytes = self.read(from, len)?;
-        self.write(at, bytes)
-    }
-
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
         let memory = self.cx.as_slice_mut().get_mut(at..);
         let place = memory.and_then(|rest| rest.get_mut(..bytes.len()));
@@ -107,32 +107,36 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
         Ok(())
     }
 
-    /// The fixed part at `from` is in memory at `at` already; what it points to follows.
-    fn place(&mut self, ty: InterfaceType, from: usize, at: usize) -> Result<()> {
+    /// Places what the value at `from` points to, and writes the pointers into `fixed`, a copy of its
+    /// fixed part: the guest's memory is looked up for contents, and once for all that points to
+    /// them.
+    fn place(&mut self, ty: InterfaceType, from: usize, fixed: &mut [u8]) -> Result<()> {
         match ty {
             InterfaceType::String => {
                 let (pointer, len) = self.string(from)?;
-                self.write(at, &pointer.to_le_bytes())?;
-                self.write(at + 4, &len.to_le_bytes())
+                put(fixed, 0, pointer)?;
+                put(fixed, 4, len)
             }
             InterfaceType::List(list) => {
                 let (pointer, _) = self.list(self.types[list].element, from)?;
-                self.write(at, &pointer.to_le_bytes())
+                put(fixed, 0, pointer)
             }
             InterfaceType::Record(_) | InterfaceType::Tuple(_) => {
                 let (types, mut end) = (self.types, 0);
                 for field in fields(types, ty) {
                     let offset = types.canonical_abi(&field).next_field32(&mut end) as usize;
-                    self.place(field, from + offset, at + offset)?;
+                    let fixed = fixed.get_mut(offset..).ok_or_else(misfit)?;
+                    self.place(field, from + offset, fixed)?;
                 }
                 Ok(())
             }
             InterfaceType::Variant(_) | InterfaceType::Option(_) | InterfaceType::Result(_) => {
                 let (payload, offset) = self.payload(ty, from)?;
-                match payload {
-                    Some(payload) => self.place(payload, from + offset, at + offset),
-                    None => Ok(()),
-                }
+                let Some(payload) = payload else {
+                    return Ok(());
+                };
+                let fixed = fixed.get_mut(offset..).ok_or_else(misfit)?;
+                self.place(payload, from + offset, fixed)
             }
             _ => Ok(()),
         }
@@ -216,7 +220,7 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
     fn string(&mut self, from: usize) -> Result<(u32, u32)> {
         let len = self.read_u32(from + 4)?;
         let (_, bytes) = self.take(len as usize)?;
-        if self.cx.options().string_encoding == StringEncoding::Utf8 {
+        if self.is_utf8 {
             let pointer = self.cx.realloc(0, 0, 1, bytes.len())?;
             self.write(pointer, bytes)?;
             return Ok((u32::try_from(pointer)?, len));
@@ -236,14 +240,26 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
         let total = size.checked_mul(len as usize).ok_or_else(misfit)?;
         let (base, bytes) = self.take(total)?;
         let pointer = self.cx.realloc(0, 0, align, total)?;
-        self.write(pointer, bytes)?;
         if has_contents(self.types, element) {
-            for at in (0..len as usize).map(|number| number * size) {
-                self.place(element, base + at, pointer + at)?;
+            let mut fixed = bytes.to_vec();
+            // What has contents has a size: a string's is eight bytes.
+            for (number, fixed) in fixed.chunks_exact_mut(size).enumerate() {
+                self.place(element, base + number * size, fixed)?;
             }
+            self.write(pointer, &fixed)?;
+        } else {
+            self.write(pointer, bytes)?;
         }
         Ok((u32::try_from(pointer)?, len))
     }
+}
+
+fn put(fixed: &mut [u8], at: usize, word: u32) -> Result<()> {
+    let place = fixed.get_mut(at..).and_then(|rest| rest.get_mut(..4));
+    place
+        .ok_or_else(misfit)?
+        .copy_from_slice(&word.to_le_bytes());
+    Ok(())
 }
 
 /// A message was lifted as values of another type than it is lowered as.

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
-use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use crate::lag::{Lag, Pace};
 use crate::memory::buffers::{Buffers, COUNTED_PIECE};
@@ -56,9 +56,21 @@ impl BodyReport {
 }
 
 /// The body of a request, as `instance` gives it to a guest.
-pub(crate) struct IncomingBody {
-    /// `None`: there is no body.
-    open: Option<Box<Open>>,
+pub(crate) struct IncomingBody(From);
+
+enum From {
+    /// There is no body.
+    Nobody,
+    Client(Box<Open>),
+    /// Another service passes it on.
+    Service(Passed),
+}
+
+/// A body that another service passes on, whose client's pace was seen to where it came in.
+struct Passed {
+    body: WasiBody,
+    limit: u64,
+    read: u64,
 }
 
 struct Open {
@@ -83,7 +95,16 @@ const GATHERED: u64 = 64 << 10;
 impl IncomingBody {
     /// A request without a body.
     pub(crate) fn empty() -> IncomingBody {
-        IncomingBody { open: None }
+        IncomingBody(From::Nobody)
+    }
+
+    /// A body of at most `limit` bytes, from another service.
+    pub(crate) fn passed_on(body: WasiBody, limit: u64) -> IncomingBody {
+        if body.is_end_stream() {
+            return IncomingBody::empty();
+        }
+        let read = 0;
+        IncomingBody(From::Service(Passed { body, limit, read }))
     }
 
     /// A body of at most `limit` bytes, from a client that keeps this pace.
@@ -105,17 +126,14 @@ impl IncomingBody {
             lobby,
             over: false,
         };
-        (
-            IncomingBody {
-                open: Some(Box::new(open)),
-            },
-            report,
-        )
+        (IncomingBody(From::Client(Box::new(open))), report)
     }
 
     /// The client's lag with a body that has not come to its end.
     pub(crate) fn lag(&self) -> Option<&Arc<Lag>> {
-        let open = self.open.as_ref()?;
+        let From::Client(open) = &self.0 else {
+            return None;
+        };
         let here = open.over || open.incoming.is_end_stream();
         (!here).then_some(&open.lag)
     }
@@ -127,7 +145,7 @@ impl IncomingBody {
     /// # Errors
     /// What the client did wrong meanwhile.
     pub(crate) async fn gather(&mut self, declared: Option<u64>) -> Result<(), BodyFault> {
-        let (Some(open), Some(declared)) = (&mut self.open, declared) else {
+        let (From::Client(open), Some(declared)) = (&mut self.0, declared) else {
             return Ok(());
         };
         let wanted = declared.min(GATHERED);
@@ -217,8 +235,10 @@ impl Body for IncomingBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let Some(open) = &mut self.open else {
-            return Poll::Ready(None);
+        let open = match &mut self.0 {
+            From::Nobody => return Poll::Ready(None),
+            From::Client(open) => open,
+            From::Service(passed) => return passed.poll(cx),
         };
         if let Some(data) = open.ahead.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -230,16 +250,35 @@ impl Body for IncomingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_none_or(|open| open.ahead.is_none() && (open.over || open.incoming.is_end_stream()))
+        match &self.0 {
+            From::Nobody => true,
+            From::Client(open) => {
+                open.ahead.is_none() && (open.over || open.incoming.is_end_stream())
+            }
+            From::Service(passed) => passed.body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.open {
-            None => SizeHint::with_exact(0),
-            Some(open) if open.ahead.is_none() => open.incoming.size_hint(),
-            Some(_) => SizeHint::default(),
+        match &self.0 {
+            From::Nobody => SizeHint::with_exact(0),
+            From::Client(open) if open.ahead.is_none() => open.incoming.size_hint(),
+            From::Client(_) => SizeHint::default(),
+            From::Service(passed) => passed.body.size_hint(),
         }
+    }
+}
+
+impl Passed {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &polled {
+            self.read += frame.data_ref().map_or(0, Bytes::len) as u64;
+            if self.read > self.limit {
+                let error = HttpError::HttpRequestBodySize(Some(self.limit));
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        Poll::Ready(polled)
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use wasmtime::component::{Accessor, Func, Instance, Val};
+use wasmtime::component::{Accessor, Func, Instance, ResourceAny, Val};
 use wasmtime::{AsContextMut, Store};
 
 use super::cargo::{Cargo, Given, Signature, Values};
@@ -169,7 +169,7 @@ async fn run(
         .then(|| live.store.data().set_to_work());
     let called = match early {
         None => on(&mut live, order).await,
-        Some(early) => beyond(&mut live, order, early).await,
+        Some(early) => Box::pin(beyond(&mut live, order, early)).await,
     };
     drop(at_work);
     match called {
@@ -191,42 +191,73 @@ async fn begin(
     errand: Errand,
     lease: Option<&Arc<Lease>>,
 ) -> wasmtime::Result<()> {
-    let store = &mut live.store;
-    store.set_epoch_deadline(1);
-    store.data_mut().begin(errand);
-    if let Some(lease) = lease {
-        for resource in lease.dropped() {
-            resource.resource_drop_async(&mut *store).await?;
-        }
+    live.store.set_epoch_deadline(1);
+    live.store.data_mut().begin(errand);
+    match lease {
+        Some(lease) => Box::pin(drop_in(&mut live.store, lease.dropped())).await,
+        None => Ok(()),
+    }
+}
+
+async fn drop_in(
+    store: &mut Store<GuestState>,
+    resources: Vec<ResourceAny>,
+) -> wasmtime::Result<()> {
+    for resource in resources {
+        resource.resource_drop_async(&mut *store).await?;
     }
     Ok(())
 }
 
 async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
     begin(live, order.errand, order.lease.as_ref()).await?;
-    let store = &mut live.store;
-    let arguments = match order.arguments {
-        Cargo::Values(values) => values,
+    match order.arguments {
         Cargo::Message(parameters) => {
-            let copied = copied(&mut live.copied, live.instance, store, order.function)?;
-            let results = copied.call(store, parameters).await?;
-            return Ok(Cargo::Message(results));
+            let copied = copied(
+                &mut live.copied,
+                live.instance,
+                &mut live.store,
+                order.function,
+            )?;
+            let results = copied.call(&mut live.store, parameters).await?;
+            Ok(Cargo::Message(results))
         }
-    };
-    let (parameters, results) = (&order.signature.parameters, &order.signature.results);
-    let (arguments, lent) = arguments.into_callee(store.as_context_mut(), parameters, None)?;
-    let function = function(live.instance, store, order.function)?;
-    let mut answer = vec![Val::Bool(false); results.len()];
+        Cargo::Values(arguments) => {
+            let given = Given {
+                lease: order.lease.as_ref(),
+                hold: None,
+                on_cut: order.on_cut,
+            };
+            Box::pin(with_values(
+                live,
+                order.function,
+                &order.signature,
+                arguments,
+                given,
+            ))
+            .await
+        }
+    }
+}
+
+async fn with_values(
+    live: &mut Live,
+    export: Export,
+    signature: &Signature,
+    arguments: Values,
+    given: Given<'_>,
+) -> wasmtime::Result<Cargo> {
+    let store = &mut live.store;
+    let arguments = arguments.into_callee(store.as_context_mut(), &signature.parameters, None);
+    let (arguments, lent) = arguments?;
+    let function = function(live.instance, store, export)?;
+    let mut answer = vec![Val::Bool(false); signature.results.len()];
     function
         .call_async(&mut *store, &arguments, &mut answer)
         .await?;
     lent.take_back(store.as_context_mut())?;
-    let given = Given {
-        lease: order.lease.as_ref(),
-        hold: None,
-        on_cut: order.on_cut,
-    };
-    Values::of_callee(store.as_context_mut(), answer, results, given).map(Cargo::Values)
+    let results = Values::of_callee(store.as_context_mut(), answer, &signature.results, given);
+    results.map(Cargo::Values)
 }
 
 /// A call that goes on after its results, until all streams and futures of it have come to their

@@ -248,7 +248,8 @@ impl Start {
     pub(super) async fn live(self, code: &Code) -> Result<Live, Failure> {
         match self {
             Start::Again(live) => Ok(live),
-            Start::New { store, meter, slot } => Live::on(store, code, meter, slot).await,
+            // Boxed, so that calls on an instance that is there do not carry room for it about.
+            Start::New { store, meter, slot } => Box::pin(Live::on(store, code, meter, slot)).await,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Meter {
     poll_began_ns: AtomicU64,
     /// The thread's CPU clock at that time. 0: not read.
     poll_cpu_ns: AtomicU64,
+    /// How much of the poll in progress was for others, by the monotonic clock.
+    poll_paused_ns: AtomicU64,
     /// The guest was made to yield since somebody asked last.
     yielded: AtomicBool,
 }
@@ -63,6 +65,7 @@ impl Meter {
             used_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
             poll_cpu_ns: AtomicU64::new(0),
+            poll_paused_ns: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
         })
     }
@@ -85,6 +88,7 @@ impl Meter {
             || self.used_ns.load(Ordering::Relaxed) > nanoseconds(EXACT_ABOVE);
         let cpu = if exact { nanoseconds(thread_cpu()) } else { 0 };
         self.poll_cpu_ns.store(cpu, Ordering::Relaxed);
+        self.poll_paused_ns.store(0, Ordering::Relaxed);
         let output = poll();
         self.used_ns
             .fetch_add(self.poll_so_far(), Ordering::Relaxed);
@@ -93,17 +97,15 @@ impl Meter {
     }
 
     /// Runs something within a poll that is charged to somebody else: a call of another instance.
+    ///
+    /// The CPU clock is not read for that, which would cost more than many a call. What others had
+    /// of the poll's time by the monotonic clock they are taken to have had of its CPU time: time
+    /// that the operating system gave to somebody else falls on both alike.
     pub fn pause<T>(&self, run: impl FnOnce() -> T) -> T {
         let began = self.now_ns();
-        let exact = self.poll_cpu_ns.load(Ordering::Relaxed) != 0;
-        let cpu_began = if exact { nanoseconds(thread_cpu()) } else { 0 };
         let output = run();
-        if exact {
-            let cpu = nanoseconds(thread_cpu()).saturating_sub(cpu_began);
-            self.poll_cpu_ns.fetch_add(cpu, Ordering::Relaxed);
-        }
         let passed = self.now_ns() - began;
-        self.poll_began_ns.fetch_add(passed, Ordering::Relaxed);
+        self.poll_paused_ns.fetch_add(passed, Ordering::Relaxed);
         output
     }
 
@@ -127,19 +129,35 @@ impl Meter {
     }
 
     fn poll_so_far(&self) -> u64 {
-        let cpu_began = self.poll_cpu_ns.load(Ordering::Relaxed);
-        if cpu_began != 0 {
-            return nanoseconds(thread_cpu()).saturating_sub(cpu_began);
+        let began = self.poll_began_ns.load(Ordering::Relaxed);
+        if began == 0 {
+            return 0;
         }
-        match self.poll_began_ns.load(Ordering::Relaxed) {
-            0 => 0,
-            began => (self.now_ns() - began).min(nanoseconds(INEXACT_POLL_MAX)),
+        let passed = self.now_ns() - began;
+        let paused = self.poll_paused_ns.load(Ordering::Relaxed);
+        let own = passed.saturating_sub(paused);
+        match self.poll_cpu_ns.load(Ordering::Relaxed) {
+            0 => own.min(nanoseconds(INEXACT_POLL_MAX)),
+            cpu_began => {
+                let cpu = nanoseconds(thread_cpu()).saturating_sub(cpu_began);
+                share(cpu, own, passed)
+            }
         }
     }
 
     /// Nanoseconds since this account was opened, never 0.
     fn now_ns(&self) -> u64 {
         nanoseconds(self.origin.elapsed()).max(1)
+    }
+}
+
+/// `part` of `whole`, of `all`; of nothing it is everything.
+fn share(all: u64, part: u64, whole: u64) -> u64 {
+    let share = u128::from(all) * u128::from(part.min(whole)) / u128::from(whole.max(1));
+    match whole {
+        0 => all,
+        // At most `all`.
+        _ => share as u64,
     }
 }
 
@@ -190,6 +208,36 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50))
         });
         assert!(meter.used() - before < Duration::from_millis(25));
+    }
+
+    #[test]
+    fn what_others_compute_within_a_poll_is_not_charged() {
+        let ms = Duration::from_millis;
+        for polling in [Polling::First, Polling::Second] {
+            let meter = Meter::new(Duration::from_secs(1));
+            meter.charge(polling, || {
+                compute(ms(1));
+                meter.pause(|| compute(ms(20)));
+                // The operating system may take its time in the midst of either.
+                meter.pause(|| std::thread::sleep(ms(10)));
+            });
+            assert!(meter.used() < ms(8), "{:?}", meter.used());
+        }
+        let meter = Meter::new(Duration::from_secs(1));
+        meter.charge(Polling::Second, || {
+            compute(ms(10));
+            meter.pause(|| compute(ms(10)));
+        });
+        let used = meter.used();
+        assert!(used > ms(5) && used < ms(16), "{used:?}");
+    }
+
+    #[test]
+    fn a_share_is_never_more_than_all() {
+        assert_eq!(share(100, 1, 4), 25);
+        assert_eq!(share(100, 5, 4), 100);
+        assert_eq!(share(100, 0, 0), 100);
+        assert_eq!(share(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -72,16 +72,16 @@ impl Policy {
         mut invocation: Invocation,
         idempotent: bool,
     ) -> Result<Cargo, CallError> {
-        let arrived = Instant::now();
+        let mut now = Instant::now();
         let _place = match self.place() {
             Ok(place) => place,
             Err(cause) => return Err(self.callee.call_error(&invocation.function, cause)),
         };
         let patience = invocation.errand.deadline;
-        let own = self.said.timeout.map(|timeout| arrived + timeout);
+        let own = self.said.timeout.map(|timeout| now + timeout);
         let binding = own.filter(|own| patience.is_none_or(|patience| *own < patience));
         invocation.errand.deadline = binding.or(patience);
-        self.counts.lock().budget.call(self.since_epoch(arrived));
+        self.counts.lock().budget.call(self.since_epoch(now));
 
         let mut pause = FIRST_PAUSE;
         let mut retries = 0;
@@ -90,7 +90,7 @@ impl Policy {
                 true => invocation.arguments.copy(),
                 false => None,
             };
-            let Unanswered { cause, unbegun } = match self.attempt(&mut invocation).await {
+            let Unanswered { cause, unbegun } = match self.attempt(&mut invocation, now).await {
                 Ok(results) => return Ok(results),
                 Err(unanswered) => unanswered,
             };
@@ -99,7 +99,7 @@ impl Policy {
                 None => spare.filter(|_| cause.kind() != CallKind::Stale),
             };
             let Some(arguments) = again else { break cause };
-            let now = Instant::now();
+            now = Instant::now();
             let late = |deadline: Instant| deadline <= now + pause;
             if retries >= self.said.retries
                 || invocation.errand.deadline.is_some_and(late)
@@ -109,7 +109,8 @@ impl Policy {
             }
             invocation.arguments = arguments;
             // Those who were turned away together do not come back together.
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            Box::pin(tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64()))).await;
+            now = Instant::now();
             pause *= 4;
             retries += 1;
         };
@@ -123,18 +124,47 @@ impl Policy {
         Err(self.callee.call_error(&invocation.function, cause))
     }
 
+    /// The same for what can be made only once, and has no longer than that.
+    ///
+    /// # Errors
+    /// Those of the attempt, or if the link does not let it through.
+    pub(super) async fn once<T>(
+        &self,
+        patience: Option<Instant>,
+        attempt: impl AsyncFnOnce(Option<Instant>) -> Result<T, CallCause>,
+    ) -> Result<T, CallCause> {
+        let now = Instant::now();
+        let _place = self.place()?;
+        let own = self.said.timeout.map(|timeout| now + timeout);
+        let deadline = own.into_iter().chain(patience).min();
+        self.counts.lock().budget.call(self.since_epoch(now));
+        let trial = self.admit(now)?;
+        let answered = attempt(deadline).await;
+        if let Some(mut trial) = trial {
+            trial.outcome = match &answered {
+                Ok(_) => Outcome::Answered,
+                Err(cause) => outcome(cause.kind()),
+            };
+        }
+        answered
+    }
+
     /// One of so many calls at the same time.
     fn place(&self) -> Result<Option<SemaphorePermit<'_>>, CallCause> {
         let place = self.places.as_ref().map(Semaphore::try_acquire).transpose();
         place.map_err(|_| CallCause::Restrained(Restraint::Concurrency))
     }
 
-    async fn attempt(&self, invocation: &mut Invocation) -> Result<Cargo, Unanswered> {
-        let mut trial = match self.admit() {
+    async fn attempt(
+        &self,
+        invocation: &mut Invocation,
+        now: Instant,
+    ) -> Result<Cargo, Unanswered> {
+        let mut trial = match self.admit(now) {
             Ok(trial) => trial,
             Err(cause) => return Err(Unanswered::refused(cause)),
         };
-        let answered = self.callee.invoke(invocation).await;
+        let answered = self.callee.invoke(invocation, now).await;
         if let Some(trial) = &mut trial {
             trial.outcome = match &answered {
                 Ok(_) => Outcome::Answered,
@@ -144,16 +174,15 @@ impl Policy {
         answered
     }
 
-    fn admit(&self) -> Result<Option<Trial<'_>>, CallCause> {
+    fn admit(&self, now: Instant) -> Result<Option<Trial<'_>>, CallCause> {
         if self.said.breaker.is_none() {
             return Ok(None);
         }
-        let now = self.since_epoch(Instant::now());
         let mut counts = self.counts.lock();
         let Some(breaker) = &mut counts.breaker else {
             return Ok(None);
         };
-        match breaker.admit(now) {
+        match breaker.admit(self.since_epoch(now)) {
             Ok(permit) => Ok(Some(Trial {
                 policy: self,
                 permit: Some(permit),

@@ -79,13 +79,18 @@ impl Admission {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Room at once, if there is any.
+    pub(crate) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
+        self.room.clone().try_acquire_owned().ok()
+    }
+
     /// Waits for room, at most until `deadline`. Returns it with the time waited; it is given back
     /// when dropped.
     pub(crate) async fn enter(
         &self,
         deadline: Instant,
     ) -> Result<(OwnedSemaphorePermit, Duration), Shed> {
-        if let Ok(permit) = self.room.clone().try_acquire_owned() {
+        if let Some(permit) = self.try_enter() {
             return Ok((permit, Duration::ZERO));
         }
         let Some(_place) = Place::take(&self.waiting, self.queue) else {

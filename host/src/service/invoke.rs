@@ -65,16 +65,17 @@ impl Service {
         }
     }
 
-    /// Calls the function, with the invocation's arguments. Dropping the future cancels the guest.
+    /// Calls the function, now, with the invocation's arguments. Dropping the future cancels the guest.
     ///
     /// # Errors
     /// If the service was not there, or failed.
     pub(crate) async fn invoke(
         self: &Arc<Self>,
         invocation: &mut Invocation,
+        now: Instant,
     ) -> Result<Cargo, Unanswered> {
         let arguments = std::mem::take(&mut invocation.arguments);
-        let began = self.begin(invocation).await;
+        let began = self.begin(invocation, now).await;
         let (revision, place, deadline, lease) = match began {
             Ok(Begun {
                 revision,
@@ -91,12 +92,16 @@ impl Service {
         let Some(function) = code.exports().find(interface, name) else {
             return Err(Unanswered::never(CallCause::NoFunction, arguments));
         };
-        let (seat, idle) = match self
-            .seat(&revision, code, invocation, lease, deadline)
-            .await
-        {
-            Ok(seat) => seat,
-            Err(cause) => return Err(Unanswered::never(cause, arguments)),
+        // What few calls need is boxed, so that the others do not carry room for it about.
+        let (seat, idle) = match lease.is_some() || invocation.signature.gives_own() {
+            false => (None, None),
+            true => {
+                let seat = self.seat(&revision, code, invocation, lease, deadline);
+                match Box::pin(seat).await {
+                    Ok(seat) => seat,
+                    Err(cause) => return Err(Unanswered::never(cause, arguments)),
+                }
+            }
         };
         let order = Order {
             function,
@@ -122,12 +127,11 @@ impl Service {
             calling,
             seat,
             deadline,
-            doing: invocation.doing(),
             _place: place,
         };
         let answered = match invocation.presence.clone() {
-            None => under_way.ended().await,
-            Some(presence) => under_way.answered(presence).await,
+            None => under_way.ended(|| invocation.doing()).await,
+            Some(presence) => Box::pin(under_way.answered(presence, invocation.doing())).await,
         };
         if answered.is_ok() {
             self.counters.answered.fetch_add(1, Ordering::Relaxed);
@@ -148,11 +152,14 @@ impl Service {
     }
 
     /// Finds who answers, and room there.
-    async fn begin(self: &Arc<Self>, invocation: &Invocation) -> Result<Begun, CallCause> {
+    async fn begin(
+        self: &Arc<Self>,
+        invocation: &Invocation,
+        arrived: Instant,
+    ) -> Result<Begun, CallCause> {
         if invocation.errand.depth > MAX_DEPTH {
             return Err(CallCause::TooDeep);
         }
-        let arrived = Instant::now();
         let lease = invocation.lease()?;
         let revision = match &lease {
             // Its door does not matter: who has a handle is inside.
@@ -165,7 +172,12 @@ impl Service {
         let entered = if invocation.mutual {
             admission.enter_mutual()
         } else {
-            admission.enter(deadline).await.map(|(place, _)| place)
+            match admission.try_enter() {
+                Some(place) => Ok(place),
+                None => Box::pin(admission.enter(deadline))
+                    .await
+                    .map(|(place, _)| place),
+            }
         };
         let place = entered.map_err(|shed| {
             self.counters.shed.fetch_add(1, Ordering::Relaxed);
@@ -182,7 +194,7 @@ impl Service {
     /// The revision behind the door, which may be about to open.
     async fn answering(&self, deadline: Option<Instant>) -> Result<Arc<Revision>, CallCause> {
         if self.is_coming() {
-            self.hold_until(deadline).await;
+            Box::pin(self.hold_until(deadline)).await;
         }
         match &**self.entrance.load() {
             Door::Open(revision) => Ok(revision.clone()),
@@ -231,7 +243,6 @@ struct UnderWay {
     instance: u64,
     seat: Option<Seat>,
     deadline: Instant,
-    doing: Option<Doing>,
     /// Given back when dropped.
     _place: OwnedSemaphorePermit,
 }
@@ -239,15 +250,19 @@ struct UnderWay {
 impl UnderWay {
     /// Waits for the results. The call goes on after them, for its streams and futures: until these
     /// have come to their end, the deadline has passed, or the caller's instance is gone.
-    async fn answered(mut self, caller: Presence) -> Result<Cargo, Unanswered> {
+    async fn answered(
+        mut self,
+        caller: Presence,
+        doing: Option<Doing>,
+    ) -> Result<Cargo, Unanswered> {
         let early = self.calling.early_results();
         let results = tokio::time::timeout_at(self.deadline.into(), early).await;
         let Ok(Some(results)) = results else {
-            return self.ended().await;
+            return self.ended(|| doing).await;
         };
         task::spawn(task::Kind::Call, async move {
             let (service, meter) = (self.service.clone(), self.meter.clone());
-            let ended = pin!(self.ended());
+            let ended = pin!(self.ended(|| doing));
             let gone = pin!(caller.lost());
             // How it ended is known to whoever must know: readers, and the service's supervisor.
             if let Either::Right(_) = select(ended, gone).await {
@@ -258,7 +273,7 @@ impl UnderWay {
     }
 
     /// Waits for the end of the call, and makes of it what it is for the service.
-    async fn ended(self) -> Result<Cargo, Unanswered> {
+    async fn ended(self, doing: impl FnOnce() -> Option<Doing>) -> Result<Cargo, Unanswered> {
         let ended = tokio::time::timeout_at(self.deadline.into(), self.calling.ended()).await;
         let cpu = self.meter.used();
         self.service.charge(cpu);
@@ -284,7 +299,7 @@ impl UnderWay {
         if failure.is_crash() {
             let lost = Lost {
                 instance: self.instance,
-                doing: self.doing.into_iter().collect(),
+                doing: doing().into_iter().collect(),
                 cpu,
             };
             self.service

@@ -40,7 +40,7 @@ pub struct Beside {
 }
 
 /// What each request on a revision is held to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Copy)]
 pub struct RequestLimits {
     /// The longest a client waits for the response's head, and then for each next piece of it.
     pub deadline: Duration,

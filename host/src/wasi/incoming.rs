@@ -18,6 +18,7 @@ use super::Cx;
 use super::codes;
 use super::fields::{Fields, Headers};
 use super::inbound::Inbound;
+use super::pipe::Outlet;
 use super::streams::pollable;
 use crate::gateway::Stamp;
 use crate::instance::GuestState;
@@ -51,6 +52,25 @@ impl IncomingRequest {
             headers: RequestHeaders::Arrived(head.headers, stamp),
             body: Some(body),
         }
+    }
+
+    /// The request as it came, for somebody else. What the guest has taken of its body is gone.
+    pub(super) fn into_request(mut self) -> (Scheme, http::Request<WasiBody>) {
+        let body = self.body.take().flatten();
+        let body = body.unwrap_or_else(|| Outlet::empty().boxed_unsync());
+        let mut request = http::Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = match self.headers {
+            RequestHeaders::Ready(headers) => headers.into_map(),
+            RequestHeaders::Arrived(mut map, stamp) => {
+                if let Some(stamp) = stamp {
+                    stamp.write(&mut map);
+                }
+                map
+            }
+        };
+        (self.scheme, request)
     }
 
     fn headers(&mut self) -> Fields {

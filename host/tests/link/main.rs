@@ -22,6 +22,7 @@ mod concurrent;
 mod failures;
 mod flows;
 mod handles;
+mod middleware;
 mod mistakes;
 mod policies;
 mod values;

@@ -18,14 +18,15 @@ pub struct RetryBudget {
     percent: u64,
     /// Hundredths of retries that are there without any call.
     reserve: u64,
-    slot: Duration,
+    /// Nanoseconds.
+    slot: u64,
     slots: [Slot; SLOTS],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     /// Which slot since the beginning of time it is.
-    number: u128,
+    number: u64,
     /// Both in hundredths of a retry.
     paid_in: u64,
     taken_out: u64,
@@ -38,7 +39,7 @@ impl RetryBudget {
         Self {
             percent: policy.percent.into(),
             reserve: reserve.saturating_mul(RETRY),
-            slot: (policy.within / SLOTS as u32).max(Duration::from_nanos(1)),
+            slot: nanoseconds(policy.within / SLOTS as u32).max(1),
             slots: [Slot::default(); SLOTS],
         }
     }
@@ -55,7 +56,7 @@ impl RetryBudget {
         let number = self.number(now);
         let (mut paid_in, mut taken_out) = (self.reserve, RETRY);
         for slot in &self.slots {
-            if number.saturating_sub(slot.number) < SLOTS as u128 {
+            if number.saturating_sub(slot.number) < SLOTS as u64 {
                 paid_in = paid_in.saturating_add(slot.paid_in);
                 taken_out = taken_out.saturating_add(slot.taken_out);
             }
@@ -68,15 +69,15 @@ impl RetryBudget {
         allowed
     }
 
-    fn number(&self, now: Duration) -> u128 {
-        now.as_nanos() / self.slot.as_nanos()
+    fn number(&self, now: Duration) -> u64 {
+        nanoseconds(now) / self.slot
     }
 
     /// The slot of this time, emptied of what was in it a window ago.
     fn at(&mut self, now: Duration) -> &mut Slot {
         let number = self.number(now);
         // The remainder is below the number of slots.
-        let slot = &mut self.slots[(number % SLOTS as u128) as usize];
+        let slot = &mut self.slots[(number % SLOTS as u64) as usize];
         if slot.number != number {
             *slot = Slot {
                 number,
@@ -85,6 +86,11 @@ impl RetryBudget {
         }
         slot
     }
+}
+
+/// Enough for five hundred years.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
