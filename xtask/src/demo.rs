@@ -80,8 +80,8 @@ pub(crate) fn announce(args: &[String]) -> Result {
          The shop:          http://{address}/\n\
          One product:       http://{address}/product/heather-honey\n\
          A new account:     http://{address}/register\n\
-         The catalog, JSON: http://{address}/api/catalog/products\n\
-         Then change a service in examples/shop and run this again; Ctrl-C stops the shop.\n"
+         Then break it:     echo crash > examples/shop/mishaps/payments, and pay\n\
+         examples/shop/README.md has more of that; Ctrl-C stops the shop.\n"
     );
     std::io::stdout()
         .flush()

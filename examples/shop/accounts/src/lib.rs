@@ -2,12 +2,16 @@
 //! memory: a crash forgets them. Passwords are kept as Argon2id hashes only.
 mod password;
 
+wit_bindgen::generate!({
+    path: "../wit/accounts.wit",
+    world: "service",
+});
+
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
+use exports::shop::accounts::customers::{Credentials, Customer, Guest, Problem, Registration};
 use password::Password;
-use serde::{Deserialize, Serialize};
-use shop_http::{Method, Problem, Request, Response, random_token};
 
 /// Accounts and sessions in memory, a few hundred bytes each.
 const ACCOUNTS_MAX: usize = 10_000;
@@ -17,33 +21,10 @@ const EMAIL_LENGTH_MAX: usize = 100;
 /// Short ones are guessed; very long ones only keep the hash busy.
 const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=100;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct Account {
-    id: String,
-    name: String,
-    email: String,
-    #[serde(skip)]
+    customer: Customer,
     password: Password,
-}
-
-#[derive(Deserialize)]
-struct Registration {
-    name: String,
-    email: String,
-    password: String,
-}
-
-#[derive(Deserialize)]
-struct SignIn {
-    email: String,
-    password: String,
-}
-
-/// What the storefront keeps in the customer's cookie, and whose it is.
-#[derive(Serialize)]
-struct Session {
-    token: String,
-    account: Account,
 }
 
 #[derive(Default)]
@@ -58,105 +39,82 @@ thread_local! {
     static REGISTER: RefCell<Register> = RefCell::default();
 }
 
-shop_http::serve!(answer);
+struct Accounts;
+export!(Accounts);
 
-fn answer(request: &Request) -> Response {
-    match (request.verb(), request.segments().as_slice()) {
-        (Method::Get, ["healthz"]) => Response::well(),
-        (Method::Post, ["api", "accounts"]) => request
-            .json()
-            .and_then(register)
-            .map(|session| Response::json(201, &session))
-            .into(),
-        (Method::Post, ["api", "sessions"]) => request
-            .json()
-            .and_then(sign_in)
-            .map(|session| Response::json(201, &session))
-            .into(),
-        (Method::Get, ["api", "sessions", token]) => account_of(token)
-            .map(|account| Response::json(200, &account))
-            .into(),
-        (Method::Delete, ["api", "sessions", token]) => {
-            REGISTER.with_borrow_mut(|register| register.sign_out(token));
-            Response::empty(204)
+impl Guest for Accounts {
+    fn register(registration: Registration) -> Result<String, Problem> {
+        let email = normal(&registration.email);
+        let name = registration.name.trim().to_string();
+        if let Some(mistake) = mistake_in(&name, &email, &registration.password) {
+            return Err(Problem::Unacceptable(mistake.to_string()));
         }
-        (_, ["api", "accounts"] | ["api", "sessions"]) => Response::method_not_allowed("POST"),
-        (_, ["api", "sessions", _]) => Response::method_not_allowed("GET, HEAD, DELETE"),
-        _ => Response::not_found(),
+        REGISTER.with_borrow(|register| register.has_room_for(&email))?;
+        let account = Account {
+            customer: Customer {
+                id: token::random(),
+                name,
+                email: email.clone(),
+            },
+            password: Password::hashed(&registration.password),
+        };
+        REGISTER.with_borrow_mut(|register| {
+            register.by_email.insert(email.clone(), account);
+            Ok(register.open_session(email))
+        })
     }
-}
 
-fn register(registration: Registration) -> Result<Session, Problem> {
-    let email = normal(&registration.email);
-    let name = registration.name.trim().to_string();
-    if let Some(mistake) = mistake_in(&name, &email, &registration.password) {
-        return Err(Problem::new(422, mistake));
-    }
-    REGISTER.with_borrow(|register| match () {
-        () if register.by_email.contains_key(&email) => Err(Problem::new(
-            409,
-            "There is an account with this e-mail address already.",
-        )),
-        () if register.by_email.len() >= ACCOUNTS_MAX => {
-            Err(Problem::new(503, "We cannot take more customers today."))
+    /// The same answer for an unknown address and for a wrong password, after the same work: nobody
+    /// learns who is a customer.
+    fn sign_in(credentials: Credentials) -> Result<String, Problem> {
+        let email = normal(&credentials.email);
+        let known = REGISTER.with_borrow(|register| register.by_email.get(&email).cloned());
+        let matches = match &known {
+            Some(account) => account.password.matches(&credentials.password),
+            None => {
+                Password::hashed(&credentials.password);
+                false
+            }
+        };
+        match matches {
+            true => Ok(REGISTER.with_borrow_mut(|register| register.open_session(email))),
+            false => Err(Problem::WrongCredentials),
         }
-        () => Ok(()),
-    })?;
-    let password = Password::hashed(&registration.password)?;
-    let account = Account {
-        id: random_token(),
-        name,
-        email: email.clone(),
-        password,
-    };
-    REGISTER.with_borrow_mut(|register| {
-        register.by_email.insert(email, account.clone());
-        Ok(register.open_session(account))
-    })
-}
-
-/// The same answer for an unknown address and for a wrong password, after the same work: nobody
-/// learns who is a customer.
-fn sign_in(given: SignIn) -> Result<Session, Problem> {
-    let known =
-        REGISTER.with_borrow(|register| register.by_email.get(&normal(&given.email)).cloned());
-    let matches = match &known {
-        Some(account) => account.password.matches(&given.password)?,
-        None => Password::hashed(&given.password).map(|_| false)?,
-    };
-    match known {
-        Some(account) if matches => {
-            Ok(REGISTER.with_borrow_mut(|register| register.open_session(account)))
-        }
-        _ => Err(Problem::new(
-            401,
-            "The e-mail address or the password is wrong.",
-        )),
     }
-}
 
-fn account_of(token: &str) -> Result<Account, Problem> {
-    REGISTER.with_borrow(|register| {
-        let email = register.email_by_token.get(token);
-        let account = email.and_then(|email| register.by_email.get(email));
-        account
-            .cloned()
-            .ok_or_else(|| Problem::new(404, "There is no such session."))
-    })
+    fn who(token: String) -> Result<Option<Customer>, Problem> {
+        REGISTER.with_borrow(|register| {
+            let email = register.email_by_token.get(&token);
+            let account = email.and_then(|email| register.by_email.get(email));
+            Ok(account.map(|account| account.customer.clone()))
+        })
+    }
+
+    fn sign_out(token: String) -> Result<(), Problem> {
+        REGISTER.with_borrow_mut(|register| register.sign_out(&token));
+        Ok(())
+    }
 }
 
 impl Register {
-    fn open_session(&mut self, account: Account) -> Session {
+    fn has_room_for(&self, email: &str) -> Result<(), Problem> {
+        match () {
+            () if self.by_email.contains_key(email) => Err(Problem::Taken),
+            () if self.by_email.len() >= ACCOUNTS_MAX => Err(Problem::Full),
+            () => Ok(()),
+        }
+    }
+
+    fn open_session(&mut self, email: String) -> String {
         while self.tokens.len() >= SESSIONS_MAX {
             if let Some(oldest) = self.tokens.pop_front() {
                 self.email_by_token.remove(&oldest);
             }
         }
-        let token = random_token();
-        self.email_by_token
-            .insert(token.clone(), account.email.clone());
+        let token = token::random();
+        self.email_by_token.insert(token.clone(), email);
         self.tokens.push_back(token.clone());
-        Session { token, account }
+        token
     }
 
     fn sign_out(&mut self, token: &str) {

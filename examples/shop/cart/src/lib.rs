@@ -1,89 +1,74 @@
 //! What each customer wants to buy. Carts live in this instance's memory: a crash empties them.
 //! A cart's id is random and known to its owner's browser only.
+wit_bindgen::generate!({
+    path: "../wit/cart.wit",
+    world: "service",
+    additional_derives: [PartialEq],
+});
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-use shop_http::{Method, Problem, Request, Response};
+use exports::shop::cart::carts::{Guest, Line, Problem};
 
-const LINES_MAX: usize = 20;
+const LINES_MAX: u32 = 20;
 const QUANTITY_MAX: u32 = 99;
 /// Carts in memory, about 1 KiB each at most.
 const CARTS_MAX: usize = 10_000;
 const ID_LENGTH: usize = 32;
 const PRODUCT_LENGTH_MAX: usize = 64;
 
-#[derive(Clone, Default, Serialize)]
+#[derive(Clone, Default)]
 struct Cart {
     lines: Vec<Line>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Line {
-    product: String,
-    quantity: u32,
-}
-
-#[derive(Deserialize)]
-struct Quantity {
-    quantity: u32,
 }
 
 thread_local! {
     static CARTS: RefCell<HashMap<String, Cart>> = RefCell::default();
 }
 
-shop_http::serve!(answer);
+struct Carts;
+export!(Carts);
 
-fn answer(request: &Request) -> Response {
-    match (request.verb(), request.segments().as_slice()) {
-        (Method::Get, ["healthz"]) => Response::well(),
-        (Method::Get, ["api", "carts", id]) => Response::json(200, &cart(id)),
-        (Method::Delete, ["api", "carts", id]) => {
-            CARTS.with_borrow_mut(|carts| carts.remove(*id));
-            Response::empty(204)
-        }
-        (Method::Post, ["api", "carts", id, product]) => {
-            change(request, id, |cart, more| cart.add(product, more)).into()
-        }
-        (Method::Put, ["api", "carts", id, product]) => {
-            change(request, id, |cart, quantity| cart.set(product, quantity)).into()
-        }
-        (_, ["api", "carts", _]) => Response::method_not_allowed("GET, HEAD, DELETE"),
-        (_, ["api", "carts", _, _]) => Response::method_not_allowed("POST, PUT"),
-        _ => Response::not_found(),
+impl Guest for Carts {
+    fn contents(cart: String) -> Result<Vec<Line>, Problem> {
+        Ok(known(&cart).lines)
+    }
+
+    fn add(cart: String, product: String, quantity: u32) -> Result<(), Problem> {
+        change(cart, |cart| cart.add(&product, quantity))
+    }
+
+    fn set(cart: String, product: String, quantity: u32) -> Result<(), Problem> {
+        change(cart, |cart| cart.set(&product, quantity))
+    }
+
+    fn empty(cart: String) -> Result<(), Problem> {
+        CARTS.with_borrow_mut(|carts| carts.remove(&cart));
+        Ok(())
     }
 }
 
 /// A cart that nobody has filled is empty, not missing.
-fn cart(id: &str) -> Cart {
+fn known(id: &str) -> Cart {
     CARTS
         .with_borrow(|carts| carts.get(id).cloned())
         .unwrap_or_default()
 }
 
-fn change(
-    request: &Request,
-    id: &str,
-    with: impl FnOnce(&mut Cart, u32) -> Result<(), Problem>,
-) -> Result<Response, Problem> {
-    let Quantity { quantity } = request.json()?;
+fn change(id: String, with: impl FnOnce(&mut Cart) -> Result<(), Problem>) -> Result<(), Problem> {
     if id.len() != ID_LENGTH || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Problem::new(404, "There is no such cart."));
+        return Err(Problem::NoCart);
     }
-    let mut changed = cart(id);
-    with(&mut changed, quantity)?;
+    let mut changed = known(&id);
+    with(&mut changed)?;
     CARTS.with_borrow_mut(|carts| {
-        if carts.len() >= CARTS_MAX && !carts.contains_key(id) {
-            return Err(Problem::new(
-                503,
-                "All our carts are taken; please come back later.",
-            ));
+        if carts.len() >= CARTS_MAX && !carts.contains_key(&id) {
+            return Err(Problem::Full);
         }
-        carts.insert(id.to_string(), changed.clone());
+        carts.insert(id, changed);
         Ok(())
-    })?;
-    Ok(Response::json(200, &changed))
+    })
 }
 
 impl Cart {
@@ -99,24 +84,18 @@ impl Cart {
     /// Sets how many of a product are wanted; none removes the line.
     fn set(&mut self, product: &str, quantity: u32) -> Result<(), Problem> {
         if quantity > QUANTITY_MAX {
-            return Err(Problem::new(
-                422,
-                format!("We sell at most {QUANTITY_MAX} of a product at once."),
-            ));
+            return Err(Problem::TooMany(QUANTITY_MAX));
         }
-        if product.len() > PRODUCT_LENGTH_MAX {
-            return Err(Problem::new(422, "That is no product."));
+        if product.is_empty() || product.len() > PRODUCT_LENGTH_MAX {
+            return Err(Problem::NoProduct);
         }
         let at = self.lines.iter().position(|line| line.product == product);
         match (at, quantity) {
             (Some(at), 0) => drop(self.lines.remove(at)),
             (Some(at), _) => self.lines[at].quantity = quantity,
             (None, 0) => {}
-            (None, _) if self.lines.len() >= LINES_MAX => {
-                return Err(Problem::new(
-                    422,
-                    format!("A cart holds {LINES_MAX} different products."),
-                ));
+            (None, _) if self.lines.len() >= LINES_MAX as usize => {
+                return Err(Problem::TooManyLines(LINES_MAX));
             }
             (None, _) => self.lines.push(Line {
                 product: product.to_string(),
@@ -158,12 +137,13 @@ mod tests {
     #[test]
     fn a_cart_has_limits() {
         let mut cart = Cart::default();
-        assert_eq!(cart.add("honey", 100).unwrap_err().status, 422);
+        assert_eq!(cart.add("honey", 100), Err(Problem::TooMany(99)));
         cart.add("honey", 99).unwrap();
         assert!(cart.add("honey", u32::MAX).is_err());
         for n in 1..LINES_MAX {
             cart.add(&format!("p{n}"), 1).unwrap();
         }
-        assert!(cart.add("one-more", 1).is_err());
+        assert_eq!(cart.add("one-more", 1), Err(Problem::TooManyLines(20)));
+        assert_eq!(cart.set("", 1), Err(Problem::NoProduct));
     }
 }

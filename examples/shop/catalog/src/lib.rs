@@ -1,70 +1,87 @@
 //! What is sold. Products lie in `/data/products.json` and their pictures beside it, in a
-//! directory that the manifest grants read-only; a change there is seen at the next request.
+//! directory that the manifest grants read-only; a change there is seen at the next request. Other
+//! services call it; browsers fetch the pictures.
+wit_bindgen::generate!({
+    path: "../wit/catalog.wit",
+    world: "service",
+    additional_derives: [serde::Deserialize],
+});
+
 use std::fs;
 
-use serde::{Deserialize, Serialize};
-use shop_http::{Method, Problem, Request, Response};
+use exports::shop::catalog::products::{Edition, Guest, GuestEdition, Problem, Product};
+use shop_http::{Method, Request, Response};
 
 const PRODUCTS: &str = "/data/products.json";
 const PICTURES: &str = "/data/pictures";
 
-#[derive(Deserialize, Serialize)]
-struct Product {
-    /// Stands in addresses: lower-case letters, digits and hyphens.
-    id: String,
-    name: String,
-    /// One line for lists.
-    summary: String,
-    description: String,
-    price_cents: u32,
-    /// How much one gets for it: "340 g".
-    unit: String,
+struct Catalog;
+export!(Catalog);
+shop_http::serve!(answer);
+
+impl Guest for Catalog {
+    type Edition = Products;
+
+    fn all() -> Result<Vec<Product>, Problem> {
+        mishap::perhaps("catalog");
+        Ok(Products::read()?.0)
+    }
+
+    fn find(id: String) -> Result<Product, Problem> {
+        mishap::perhaps("catalog");
+        Products::read()?.find(id)
+    }
+
+    fn current() -> Result<Edition, Problem> {
+        mishap::perhaps("catalog");
+        Ok(Edition::new(Products::read()?))
+    }
 }
 
-shop_http::serve!(answer);
+/// The products of one reading of the file.
+struct Products(Vec<Product>);
+
+impl GuestEdition for Products {
+    fn find(&self, id: String) -> Result<Product, Problem> {
+        mishap::perhaps("catalog");
+        let found = self.0.iter().find(|product| product.id == id);
+        found.cloned().ok_or(Problem::NotSold)
+    }
+}
+
+impl Products {
+    fn read() -> Result<Products, Problem> {
+        let text = fs::read_to_string(PRODUCTS).map_err(|error| out_of_order(&error))?;
+        let products = serde_json::from_str(&text).map_err(|error| out_of_order(&error))?;
+        Ok(Products(products))
+    }
+}
+
+/// The log learns the reason; whoever asked learns that it is not their fault.
+fn out_of_order(error: &dyn std::fmt::Display) -> Problem {
+    eprintln!("{PRODUCTS}: {error}");
+    Problem::OutOfOrder
+}
 
 fn answer(request: &Request) -> Response {
     match (request.verb(), request.segments().as_slice()) {
-        (Method::Get, ["healthz"]) => products().map(|_| Response::well()).into(),
-        (Method::Get, ["api", "catalog", "products"]) => products()
-            .map(|products| Response::json(200, &products))
-            .into(),
-        (Method::Get, ["api", "catalog", "products", id]) => product(id)
-            .map(|product| Response::json(200, &product))
-            .into(),
-        (Method::Get, ["pictures", file]) => picture(file).into(),
-        (_, ["healthz"] | ["pictures", _] | ["api", "catalog", ..]) => {
-            Response::method_not_allowed("GET")
-        }
+        (Method::Get, ["healthz"]) => match Products::read() {
+            Ok(_) => Response::well(),
+            Err(problem) => shop_http::Problem::new(500, problem.to_string()).into(),
+        },
+        (Method::Get, ["pictures", file]) => picture(file).unwrap_or_else(Response::not_found),
+        (_, ["healthz"] | ["pictures", _]) => Response::method_not_allowed("GET"),
         _ => Response::not_found(),
     }
 }
 
-fn products() -> Result<Vec<Product>, Problem> {
-    let text = fs::read_to_string(PRODUCTS).map_err(|error| out_of_order(&error))?;
-    serde_json::from_str(&text).map_err(|error| out_of_order(&error))
-}
-
-fn product(id: &str) -> Result<Product, Problem> {
-    let found = products()?.into_iter().find(|product| product.id == id);
-    found.ok_or_else(|| Problem::new(404, "We do not sell that."))
-}
-
 /// Only pictures of products are served: the name is looked up, not opened as it comes.
-fn picture(file: &str) -> Result<Response, Problem> {
-    let unknown = || Problem::new(404, "There is no such picture.");
-    let id = file.strip_suffix(".svg").ok_or_else(unknown)?;
-    let product = product(id)?;
-    let path = format!("{PICTURES}/{}.svg", product.id);
-    let picture = fs::read(path).map_err(|_| unknown())?;
+fn picture(file: &str) -> Option<Response> {
+    let id = file.strip_suffix(".svg")?;
+    let product = Products::read().ok()?.find(id.to_string()).ok()?;
+    let picture = fs::read(format!("{PICTURES}/{}.svg", product.id)).ok()?;
     let response = Response::new(200, "image/svg+xml", picture);
-    Ok(response.with("cache-control", "public, max-age=3600"))
-}
-
-/// The log learns the reason; the customer learns that it is not their fault.
-fn out_of_order(error: &dyn std::fmt::Display) -> Problem {
-    eprintln!("{PRODUCTS}: {error}");
-    Problem::new(500, "The catalog is out of order.")
+    Some(response.with("cache-control", "public, max-age=3600"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! A request, read whole.
-use serde::de::DeserializeOwned;
-
-use crate::{Form, Problem};
+use crate::Form;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Method {
@@ -63,12 +61,6 @@ impl Request {
     /// The body of a form that a page has sent.
     pub fn form(&self) -> Form {
         Form::parse(&String::from_utf8_lossy(&self.body))
-    }
-
-    /// The body as JSON, or the problem to answer with.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Problem::new(400, format!("The body is not as expected: {error}.")))
     }
 }
 

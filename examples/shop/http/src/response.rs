@@ -1,6 +1,4 @@
 //! A response, sent whole.
-use serde::Serialize;
-
 use crate::Problem;
 
 #[derive(Clone, Debug)]
@@ -32,18 +30,7 @@ impl Response {
         Response::new(status, "text/html; charset=utf-8", page)
     }
 
-    pub fn json(status: u16, value: &impl Serialize) -> Response {
-        match serde_json::to_vec(value) {
-            Ok(body) => Response::new(status, "application/json", body),
-            Err(error) => Problem::new(
-                500,
-                format!("The answer cannot be written as JSON: {error}."),
-            )
-            .into(),
-        }
-    }
-
-    /// What every service says while it is well.
+    /// What a service says while it is well.
     pub fn well() -> Response {
         Response::new(200, "text/plain; charset=utf-8", "well\n")
     }

@@ -7,7 +7,7 @@ use wasip2::io::streams::{OutputStream, StreamError};
 
 use crate::{Form, Method, Problem, Request, Response};
 
-/// The shop's forms and JSON documents are small; more is refused.
+/// The shop's forms are small; more is refused.
 const BODY_MAX_BYTES: usize = 64 * 1024;
 const READ_BYTES: u64 = 16 * 1024;
 
@@ -100,7 +100,7 @@ fn send(out: ResponseOutparam, response: Response, head_only: bool) {
 }
 
 /// Writes as much as the host has room for, then waits for more room.
-pub(crate) fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
+fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
     while !bytes.is_empty() {
         let room = usize::try_from(stream.check_write()?).unwrap_or(usize::MAX);
         if room == 0 {

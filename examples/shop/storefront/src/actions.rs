@@ -3,7 +3,11 @@
 use shop_http::{Problem, Response};
 
 use crate::pages::{self, Basket};
-use crate::services::NewOrder;
+use crate::shop::accounts::customers::{self, Credentials, Registration};
+use crate::shop::cart::carts;
+use crate::shop::catalog::products;
+use crate::shop::orders::orders::{self, Purchase};
+use crate::shop::payments::payments::{self, Demand};
 use crate::visit::Visit;
 
 type Page = Result<Response, Problem>;
@@ -13,11 +17,11 @@ const AFTER_SIGN_IN: [&str; 2] = ["/checkout", "/orders"];
 
 pub(crate) fn add_to_cart(visit: &Visit) -> Page {
     let form = visit.request.form();
-    let product = visit.services.product(form.get("product"))?;
+    let product = products::find(form.get("product"))?;
     let quantity = form.get("quantity").parse().unwrap_or(1);
     let cart = visit.cart_or_new();
-    match visit.services.add_to_cart(&cart, &product.id, quantity) {
-        Ok(_) => Ok(visit.keep_cart(Response::see_other("/cart"), &cart)),
+    match carts::add(&cart, &product.id, quantity).map_err(Problem::from) {
+        Ok(()) => Ok(visit.keep_cart(Response::see_other("/cart"), &cart)),
         Err(problem) if problem.status == 422 => pages::cart(visit, Some(&problem)),
         Err(problem) => Err(problem),
     }
@@ -34,13 +38,11 @@ pub(crate) fn update_cart(visit: &Visit) -> Page {
         _ => Ok(0),
     };
     let changed = match quantity {
-        Ok(quantity) => visit
-            .services
-            .set_in_cart(cart, form.get("product"), quantity),
+        Ok(quantity) => carts::set(cart, form.get("product"), quantity).map_err(Problem::from),
         Err(_) => Err(Problem::new(422, "Please give a whole number.")),
     };
     match changed {
-        Ok(_) => Ok(Response::see_other("/cart")),
+        Ok(()) => Ok(Response::see_other("/cart")),
         Err(problem) if problem.status == 422 => pages::cart(visit, Some(&problem)),
         Err(problem) => Err(problem),
     }
@@ -48,12 +50,13 @@ pub(crate) fn update_cart(visit: &Visit) -> Page {
 
 pub(crate) fn register(visit: &Visit) -> Page {
     let form = visit.request.form();
-    let session =
-        visit
-            .services
-            .register(form.get("name"), form.get("email"), form.get("password"));
-    match session {
-        Ok(session) => Ok(visit.keep_session(Response::see_other(after(visit)), &session.token)),
+    let token = customers::register(&Registration {
+        name: form.get("name").to_string(),
+        email: form.get("email").to_string(),
+        password: form.get("password").to_string(),
+    });
+    match token.map_err(Problem::from) {
+        Ok(token) => Ok(visit.keep_session(Response::see_other(after(visit)), &token)),
         Err(problem) if problem.status < 500 => Ok(pages::register(visit, Some(&problem))),
         Err(problem) => Err(problem),
     }
@@ -61,11 +64,12 @@ pub(crate) fn register(visit: &Visit) -> Page {
 
 pub(crate) fn sign_in(visit: &Visit) -> Page {
     let form = visit.request.form();
-    match visit
-        .services
-        .sign_in(form.get("email"), form.get("password"))
-    {
-        Ok(session) => Ok(visit.keep_session(Response::see_other(after(visit)), &session.token)),
+    let token = customers::sign_in(&Credentials {
+        email: form.get("email").to_string(),
+        password: form.get("password").to_string(),
+    });
+    match token.map_err(Problem::from) {
+        Ok(token) => Ok(visit.keep_session(Response::see_other(after(visit)), &token)),
         Err(problem) if problem.status < 500 => Ok(pages::sign_in(visit, Some(&problem))),
         Err(problem) => Err(problem),
     }
@@ -73,18 +77,19 @@ pub(crate) fn sign_in(visit: &Visit) -> Page {
 
 /// The cookie goes even where the accounts cannot be reached.
 pub(crate) fn sign_out(visit: &Visit) -> Page {
-    if let Some(token) = visit.session() {
-        // The service has logged why, if it could not.
-        let _ = visit.services.sign_out(token);
+    if let Some(token) = visit.session()
+        && let Err(problem) = customers::sign_out(token)
+    {
+        eprintln!("the session of who has signed out lives on: {problem}");
     }
     Ok(visit.forget_session(Response::see_other("/")))
 }
 
-/// Pays, then places the order. Should the second fail, sending the form again pays nothing
-/// more, since the form has a key, and the order is placed then.
+/// Pays, then places the order. Should either fail, the customer sends the form again: it has a key,
+/// so that nothing is paid twice, and a payment buys one order.
 pub(crate) fn check_out(visit: &Visit) -> Page {
     let form = visit.request.form();
-    let (Some(account), Some(cart)) = (visit.account()?, visit.cart()) else {
+    let (Some(customer), Some(cart)) = (visit.customer()?, visit.cart()) else {
         return Ok(Response::see_other("/checkout"));
     };
     let basket = Basket::of(visit)?;
@@ -104,24 +109,31 @@ pub(crate) fn check_out(visit: &Visit) -> Page {
     if let Some(problem) = problem {
         return pages::checkout(visit, Some(&problem));
     }
-    let payment = visit
-        .services
-        .pay(form.get("key"), basket.total_cents, form.get("card"));
-    let payment = match payment {
+    let payment = payments::pay(&Demand {
+        key: form.get("key").to_string(),
+        amount_cents: basket.total_cents,
+        card_number: form.get("card").to_string(),
+    });
+    let payment = match payment.map_err(Problem::from) {
         Ok(payment) => payment,
-        Err(problem) if problem.status < 500 => return pages::checkout(visit, Some(&problem)),
-        Err(problem) => return Err(problem),
+        Err(problem) => return pages::checkout(visit, Some(&problem)),
     };
-    let order = visit.services.place_order(&NewOrder {
-        account: &account.id,
-        lines: &basket.lines,
+    let order = orders::place(&Purchase {
+        customer: customer.id,
+        lines: basket.lines,
         total_cents: basket.total_cents,
-        payment: &payment.id,
-        card_last4: &payment.card_last4,
-        address,
-    })?;
-    // The order stands; a cart that stays full is a small nuisance, and it was logged.
-    let _ = visit.services.empty_cart(cart);
+        payment: payment.id,
+        card_last4: payment.card_last4,
+        address: address.to_string(),
+    });
+    let order = match order.map_err(Problem::from) {
+        Ok(order) => order,
+        Err(problem) => return pages::checkout(visit, Some(&problem)),
+    };
+    // The order stands; a cart that stays full is a small nuisance.
+    if let Err(problem) = carts::empty(cart) {
+        eprintln!("a cart stays full: {problem}");
+    }
     Ok(Response::see_other(&format!("/order/{}", order.id)))
 }
 

@@ -1,4 +1,4 @@
-//! The pages of the shop. This service renders HTML and keeps nothing: what it shows it asks of
+//! The pages of the shop. This service renders HTML and keeps nothing: for what it shows it calls
 //! the other services, at every request. Every form is answered with a redirect, so that going
 //! back and reloading repeat nothing.
 mod actions;
@@ -6,6 +6,19 @@ mod html;
 mod pages;
 mod services;
 mod visit;
+
+wit_bindgen::generate!({
+    path: [
+        "../wit/accounts.wit",
+        "../wit/cart.wit",
+        "../wit/catalog.wit",
+        "../wit/orders.wit",
+        "../wit/payments.wit",
+        "../wit/storefront.wit",
+    ],
+    world: "shop:storefront/service",
+    generate_all,
+});
 
 use shop_http::{Method, Problem, Request, Response};
 use visit::Visit;

@@ -12,13 +12,14 @@ pub(crate) use order::{order, orders};
 use shop_http::{Problem, Response};
 
 use crate::html::{Euro, Text};
+use crate::shop::catalog::products;
 use crate::visit::Visit;
 
 type Page = Result<Response, Problem>;
 
 pub(crate) fn home(visit: &Visit) -> Page {
     let mut cards = String::new();
-    for product in visit.services.products()? {
+    for product in products::all()? {
         let (id, name) = (Text(&product.id), Text(&product.name));
         cards.push_str(&format!(
             r#"<li class="card"><a href="/product/{id}">
@@ -43,7 +44,7 @@ pub(crate) fn home(visit: &Visit) -> Page {
 }
 
 pub(crate) fn product(visit: &Visit, id: &str) -> Page {
-    let product = visit.services.product(id)?;
+    let product = products::find(id)?;
     let body = format!(
         r#"<article class="product">
 <img src="/pictures/{id}.svg" alt="" width="400" height="300">

@@ -1,203 +1,112 @@
-//! The other services, as the pages see them: one function for each question that a page asks.
-//! A refusal is the customer's affair and passes through; a failure is told as what cannot be
-//! done just now, and its cause goes to the log.
-use serde::{Deserialize, Serialize};
-use shop_http::{CallError, Client, Problem, encoded};
+//! The other services, as the pages see them: what each of their problems is in terms of HTTP, and
+//! in words for the customer. That a service cannot be reached is told as what cannot be done just
+//! now; the host's reason goes to the log.
+use shop_http::Problem;
 
-type Answer<T> = Result<T, Problem>;
+use crate::shop::accounts::customers;
+use crate::shop::cart::carts;
+use crate::shop::catalog::products;
+use crate::shop::orders::orders;
+use crate::shop::payments::payments;
 
-#[derive(Deserialize)]
-pub(crate) struct Product {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) summary: String,
-    pub(crate) description: String,
-    pub(crate) price_cents: u32,
-    pub(crate) unit: String,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Account {
-    pub(crate) id: String,
-    pub(crate) name: String,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Session {
-    pub(crate) token: String,
-}
-
-#[derive(Default, Deserialize)]
-pub(crate) struct Cart {
-    pub(crate) lines: Vec<CartLine>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct CartLine {
-    pub(crate) product: String,
-    pub(crate) quantity: u32,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Payment {
-    pub(crate) id: String,
-    pub(crate) card_last4: String,
-}
-
-#[derive(Deserialize, Serialize)]
-pub(crate) struct OrderLine {
-    pub(crate) product: String,
-    pub(crate) name: String,
-    pub(crate) quantity: u32,
-    pub(crate) price_cents: u32,
-}
-
-#[derive(Serialize)]
-pub(crate) struct NewOrder<'a> {
-    pub(crate) account: &'a str,
-    pub(crate) lines: &'a [OrderLine],
-    pub(crate) total_cents: u32,
-    pub(crate) payment: &'a str,
-    pub(crate) card_last4: &'a str,
-    pub(crate) address: &'a str,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Order {
-    pub(crate) id: String,
-    pub(crate) placed_at: u64,
-    pub(crate) account: String,
-    pub(crate) lines: Vec<OrderLine>,
-    pub(crate) total_cents: u32,
-    pub(crate) card_last4: String,
-    pub(crate) address: String,
-}
-
-#[derive(Serialize)]
-struct Registration<'a> {
-    name: &'a str,
-    email: &'a str,
-    password: &'a str,
-}
-
-#[derive(Serialize)]
-struct SignIn<'a> {
-    email: &'a str,
-    password: &'a str,
-}
-
-#[derive(Serialize)]
-struct Quantity {
-    quantity: u32,
-}
-
-#[derive(Serialize)]
-struct Demand<'a> {
-    key: &'a str,
-    amount_cents: u32,
-    card_number: &'a str,
-}
-
-pub(crate) struct Services(pub(crate) Client);
-
-impl Services {
-    pub(crate) fn products(&self) -> Answer<Vec<Product>> {
-        self.0
-            .get("/api/catalog/products")
-            .map_err(told("The catalog"))
-    }
-
-    pub(crate) fn product(&self, id: &str) -> Answer<Product> {
-        let path = format!("/api/catalog/products/{}", encoded(id));
-        self.0.get(&path).map_err(told("The catalog"))
-    }
-
-    pub(crate) fn cart(&self, cart: &str) -> Answer<Cart> {
-        self.0
-            .get(&format!("/api/carts/{cart}"))
-            .map_err(told("Your cart"))
-    }
-
-    pub(crate) fn add_to_cart(&self, cart: &str, product: &str, quantity: u32) -> Answer<Cart> {
-        let path = format!("/api/carts/{cart}/{}", encoded(product));
-        self.0
-            .post(&path, &Quantity { quantity })
-            .map_err(told("Your cart"))
-    }
-
-    pub(crate) fn set_in_cart(&self, cart: &str, product: &str, quantity: u32) -> Answer<Cart> {
-        let path = format!("/api/carts/{cart}/{}", encoded(product));
-        self.0
-            .put(&path, &Quantity { quantity })
-            .map_err(told("Your cart"))
-    }
-
-    pub(crate) fn empty_cart(&self, cart: &str) -> Answer<()> {
-        self.0
-            .delete(&format!("/api/carts/{cart}"))
-            .map_err(told("Your cart"))
-    }
-
-    pub(crate) fn account(&self, token: &str) -> Answer<Account> {
-        let path = format!("/api/sessions/{}", encoded(token));
-        self.0.get(&path).map_err(told("Your account"))
-    }
-
-    pub(crate) fn register(&self, name: &str, email: &str, password: &str) -> Answer<Session> {
-        let body = Registration {
-            name,
-            email,
-            password,
-        };
-        self.0
-            .post("/api/accounts", &body)
-            .map_err(told("Registration"))
-    }
-
-    pub(crate) fn sign_in(&self, email: &str, password: &str) -> Answer<Session> {
-        self.0
-            .post("/api/sessions", &SignIn { email, password })
-            .map_err(told("Signing in"))
-    }
-
-    pub(crate) fn sign_out(&self, token: &str) -> Answer<()> {
-        self.0
-            .delete(&format!("/api/sessions/{}", encoded(token)))
-            .map_err(told("Signing out"))
-    }
-
-    pub(crate) fn pay(&self, key: &str, amount_cents: u32, card_number: &str) -> Answer<Payment> {
-        let body = Demand {
-            key,
-            amount_cents,
-            card_number,
-        };
-        self.0.post("/api/payments", &body).map_err(told("Payment"))
-    }
-
-    pub(crate) fn place_order(&self, order: &NewOrder) -> Answer<Order> {
-        self.0.post("/api/orders", order).map_err(told("Ordering"))
-    }
-
-    pub(crate) fn order(&self, id: &str) -> Answer<Order> {
-        self.0
-            .get(&format!("/api/orders/{}", encoded(id)))
-            .map_err(told("Your order"))
-    }
-
-    pub(crate) fn orders(&self, account: &str) -> Answer<Vec<Order>> {
-        let path = format!("/api/orders?account={}", encoded(account));
-        self.0.get(&path).map_err(told("Your orders"))
-    }
-}
-
-fn told(what: &'static str) -> impl Fn(CallError) -> Problem {
-    move |error| match error {
-        CallError::Refused(problem) => problem,
-        CallError::Failed(cause) => {
-            eprintln!("{cause}");
-            let text = format!("{what} cannot be reached just now. Please try again in a moment.");
-            Problem::new(503, text)
+impl From<customers::Problem> for Problem {
+    fn from(problem: customers::Problem) -> Problem {
+        match problem {
+            customers::Problem::Unacceptable(text) => Problem::new(422, text),
+            customers::Problem::Taken => {
+                Problem::new(409, "There is an account with this e-mail address already.")
+            }
+            customers::Problem::WrongCredentials => {
+                Problem::new(401, "The e-mail address or the password is wrong.")
+            }
+            customers::Problem::Full => Problem::new(503, "We cannot take more customers today."),
+            customers::Problem::Unavailable(cause) => unavailable(
+                &cause,
+                "Your account cannot be reached just now. Please try again in a moment.",
+            ),
         }
     }
+}
+
+impl From<carts::Problem> for Problem {
+    fn from(problem: carts::Problem) -> Problem {
+        match problem {
+            carts::Problem::NoCart => Problem::new(404, "There is no such cart."),
+            carts::Problem::NoProduct => Problem::new(422, "That is no product."),
+            carts::Problem::TooMany(most) => {
+                Problem::new(422, format!("We sell at most {most} of a product at once."))
+            }
+            carts::Problem::TooManyLines(most) => {
+                Problem::new(422, format!("A cart holds {most} different products."))
+            }
+            carts::Problem::Full => {
+                Problem::new(503, "All our carts are taken; please come back later.")
+            }
+            carts::Problem::Unavailable(cause) => unavailable(
+                &cause,
+                "Your cart cannot be reached just now. Please try again in a moment.",
+            ),
+        }
+    }
+}
+
+impl From<products::Problem> for Problem {
+    fn from(problem: products::Problem) -> Problem {
+        match problem {
+            products::Problem::NotSold => Problem::new(404, "We do not sell that."),
+            products::Problem::OutOfOrder => {
+                Problem::new(503, "The catalog is out of order. Please come back later.")
+            }
+            products::Problem::Unavailable(cause) => unavailable(
+                &cause,
+                "The catalog cannot be reached just now. Please try again in a moment.",
+            ),
+        }
+    }
+}
+
+impl From<payments::Problem> for Problem {
+    fn from(problem: payments::Problem) -> Problem {
+        match problem {
+            payments::Problem::BadKey => Problem::new(422, "Please check out anew."),
+            payments::Problem::BadAmount => Problem::new(422, "That is no amount we could take."),
+            payments::Problem::BadCard => {
+                Problem::new(422, "That is no card number; is a digit wrong?")
+            }
+            payments::Problem::Declined => {
+                Problem::new(402, "The card was declined; you have not been charged.")
+            }
+            payments::Problem::KeyUsed => {
+                Problem::new(409, "This payment was made with another amount.")
+            }
+            payments::Problem::Full => {
+                Problem::new(503, "The bank is busy; you have not been charged.")
+            }
+            payments::Problem::Unavailable(cause) => unavailable(
+                &cause,
+                "Payment is unavailable just now. Please try again: you will not be charged twice.",
+            ),
+        }
+    }
+}
+
+impl From<orders::Problem> for Problem {
+    fn from(problem: orders::Problem) -> Problem {
+        match problem {
+            orders::Problem::Unacceptable(why) => {
+                eprintln!("the order was not taken: {why}");
+                Problem::new(500, "We could not make an order of that.")
+            }
+            orders::Problem::Full => Problem::new(503, "We cannot take more orders today."),
+            orders::Problem::Unavailable(cause) => unavailable(
+                &cause,
+                "Your orders cannot be reached just now. Please try again in a moment.",
+            ),
+        }
+    }
+}
+
+fn unavailable(cause: &str, text: &str) -> Problem {
+    eprintln!("{cause}");
+    Problem::new(503, text)
 }

@@ -1,7 +1,8 @@
-//! Who is visiting: the request, the cookies in it, and the services to be asked for it.
-use shop_http::{Client, Problem, Request, Response, random_token};
+//! Who is visiting: the request, and what the cookies in it stand for.
+use shop_http::{Problem, Request, Response};
 
-use crate::services::{Account, Services};
+use crate::shop::accounts::customers::{self, Customer};
+use crate::shop::cart::carts;
 
 const SESSION_COOKIE: &str = "session";
 const CART_COOKIE: &str = "cart";
@@ -10,42 +11,36 @@ const COOKIE_SECONDS: u32 = 30 * 24 * 3600;
 
 pub(crate) struct Visit<'a> {
     pub(crate) request: &'a Request,
-    pub(crate) services: Services,
 }
 
 impl<'a> Visit<'a> {
     pub(crate) fn of(request: &'a Request) -> Visit<'a> {
-        Visit {
-            request,
-            services: Services(Client::on_behalf_of(request)),
-        }
+        Visit { request }
     }
 
-    /// The signed-in customer. A token that nobody knows, for example since the accounts were
-    /// forgotten, is as good as none.
-    pub(crate) fn account(&self) -> Result<Option<Account>, Problem> {
-        let Some(token) = self.session() else {
-            return Ok(None);
-        };
-        match self.services.account(token) {
-            Ok(account) => Ok(Some(account)),
-            Err(problem) if problem.status == 404 => Ok(None),
-            Err(problem) => Err(problem),
+    /// Who is signed in. A token that nobody knows, for example since the accounts were forgotten,
+    /// is as good as none.
+    pub(crate) fn customer(&self) -> Result<Option<Customer>, Problem> {
+        match self.session() {
+            Some(token) => Ok(customers::who(token)?),
+            None => Ok(None),
         }
     }
 
     pub(crate) fn session(&self) -> Option<&str> {
         self.request
             .cookie(SESSION_COOKIE)
-            .filter(|token| is_token(token))
+            .filter(|token| token::is_one(token))
     }
 
     pub(crate) fn cart(&self) -> Option<&str> {
-        self.request.cookie(CART_COOKIE).filter(|id| is_token(id))
+        self.request
+            .cookie(CART_COOKIE)
+            .filter(|id| token::is_one(id))
     }
 
     pub(crate) fn cart_or_new(&self) -> String {
-        self.cart().map_or_else(random_token, str::to_string)
+        self.cart().map_or_else(token::random, str::to_string)
     }
 
     /// How many things are in the cart, for the head of every page; nothing where the cart
@@ -54,8 +49,8 @@ impl<'a> Visit<'a> {
         let Some(id) = self.cart() else {
             return Some(0);
         };
-        let cart = self.services.cart(id).ok()?;
-        Some(cart.lines.iter().map(|line| line.quantity).sum())
+        let lines = carts::contents(id).ok()?;
+        Some(lines.iter().map(|line| line.quantity).sum())
     }
 
     /// Whether a form on another site has sent this; browsers say so in the header `origin`.
@@ -91,8 +86,4 @@ impl<'a> Visit<'a> {
             format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
         response.with("set-cookie", &cookie)
     }
-}
-
-fn is_token(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,44 +1,43 @@
 //! The cart, and paying for what is in it.
-use shop_http::{Problem, Response, random_token};
+use shop_http::{Problem, Response};
 
 use super::Page;
 use super::layout::{alert, page};
 use crate::html::{Euro, Text};
-use crate::services::OrderLine;
+use crate::shop::cart::carts;
+use crate::shop::catalog::products;
+use crate::shop::orders::orders::Line;
 use crate::visit::Visit;
 
-/// The cart with the catalog's names and prices of now.
+/// The cart with the catalog's names and prices of one moment.
+#[derive(Default)]
 pub(crate) struct Basket {
-    pub(crate) lines: Vec<OrderLine>,
+    pub(crate) lines: Vec<Line>,
     pub(crate) total_cents: u32,
 }
 
 impl Basket {
     /// What is no longer sold is left out.
     pub(crate) fn of(visit: &Visit) -> Result<Basket, Problem> {
-        let Some(id) = visit.cart() else {
-            return Ok(Basket {
-                lines: Vec::new(),
-                total_cents: 0,
-            });
+        let wanted = match visit.cart() {
+            Some(id) => carts::contents(id)?,
+            None => Vec::new(),
         };
-        let cart = visit.services.cart(id)?;
-        if cart.lines.is_empty() {
-            return Ok(Basket {
-                lines: Vec::new(),
-                total_cents: 0,
-            });
+        if wanted.is_empty() {
+            return Ok(Basket::default());
         }
-        let products = visit.services.products()?;
+        let edition = products::current()?;
         let mut lines = Vec::new();
-        for line in cart.lines {
-            if let Some(product) = products.iter().find(|product| product.id == line.product) {
-                lines.push(OrderLine {
+        for line in wanted {
+            match edition.find(&line.product) {
+                Ok(product) => lines.push(Line {
                     product: line.product,
-                    name: product.name.clone(),
+                    name: product.name,
                     quantity: line.quantity,
                     price_cents: product.price_cents,
-                });
+                }),
+                Err(products::Problem::NotSold) => {}
+                Err(problem) => return Err(problem.into()),
             }
         }
         let total_cents = lines
@@ -49,7 +48,7 @@ impl Basket {
     }
 }
 
-impl OrderLine {
+impl Line {
     fn total_cents(&self) -> Option<u32> {
         self.price_cents.checked_mul(self.quantity)
     }
@@ -83,7 +82,7 @@ pub(crate) fn cart(visit: &Visit, problem: Option<&Problem>) -> Page {
     Ok(page(visit, status, "Your cart", &body))
 }
 
-fn cart_row(line: &OrderLine) -> String {
+fn cart_row(line: &Line) -> String {
     format!(
         r#"<tr><th scope="row"><a href="/product/{id}">{name}</a></th><td>{price}</td>
 <td><form method="post" action="/cart/update" class="row">
@@ -104,7 +103,7 @@ fn cart_row(line: &OrderLine) -> String {
 
 /// Asks for address and card. Who is not signed in is sent there first, and back.
 pub(crate) fn checkout(visit: &Visit, problem: Option<&Problem>) -> Page {
-    if visit.account()?.is_none() {
+    if visit.customer()?.is_none() {
         return Ok(Response::see_other("/sign-in?next=/checkout"));
     }
     let basket = Basket::of(visit)?;
@@ -118,7 +117,7 @@ pub(crate) fn checkout(visit: &Visit, problem: Option<&Problem>) -> Page {
         key if !key.is_empty() && problem.is_none_or(|problem| problem.status != 409) => {
             key.to_string()
         }
-        _ => random_token(),
+        _ => token::random(),
     };
     let body = format!(
         r#"<section class="narrow"><h1>Check out</h1>
@@ -152,7 +151,7 @@ pub(crate) fn checkout(visit: &Visit, problem: Option<&Problem>) -> Page {
 }
 
 /// "2 × Heather honey €18.00", one item each.
-pub(super) fn lines(lines: &[OrderLine]) -> String {
+pub(super) fn lines(lines: &[Line]) -> String {
     let items = lines.iter().map(|line| {
         format!(
             "<li><span>{} × {}</span> <span>{}</span></li>\n",

@@ -51,7 +51,7 @@ pub(crate) fn problem(visit: &Visit, problem: &Problem) -> Response {
         r#"<section class="hero"><h1>{title}</h1>
 <p role="alert">{}</p>
 <p><a href="/">Back to the shop</a></p></section>"#,
-        Text(&problem.error)
+        Text(&problem.text)
     );
     page(visit, problem.status, title, &body)
 }
@@ -61,17 +61,17 @@ pub(super) fn alert(problem: Option<&Problem>) -> String {
     problem.map_or_else(String::new, |problem| {
         format!(
             r#"<p class="alert" role="alert">{}</p>"#,
-            Text(&problem.error)
+            Text(&problem.text)
         )
     })
 }
 
 fn who(visit: &Visit) -> String {
-    match visit.account() {
-        Ok(Some(account)) => format!(
+    match visit.customer() {
+        Ok(Some(customer)) => format!(
             r#"<a href="/orders">Orders of {}</a>
 <form method="post" action="/sign-out"><button class="link">Sign out</button></form>"#,
-            Text(&account.name)
+            Text(&customer.name)
         ),
         Ok(None) => r#"<a href="/sign-in">Sign in</a>"#.to_string(),
         Err(_) => String::new(),

@@ -5,18 +5,15 @@ use super::Page;
 use super::basket::lines;
 use super::layout::page;
 use crate::html::{Day, Euro, Text};
+use crate::shop::orders::orders;
 use crate::visit::Visit;
 
 /// The confirmation, for the customer who placed the order and nobody else.
 pub(crate) fn order(visit: &Visit, id: &str) -> Page {
-    let order = visit.services.order(id)?;
-    let account = visit.account()?;
-    if account.is_none_or(|account| account.id != order.account) {
-        return Err(Problem::new(
-            404,
-            "There is no such order, or you are not signed in.",
-        ));
-    }
+    let unknown = || Problem::new(404, "There is no such order, or you are not signed in.");
+    let customer = visit.customer()?.ok_or_else(unknown)?;
+    let order = orders::find(&customer.id, id)?.ok_or_else(unknown)?;
+    let purchase = &order.purchase;
     let body = format!(
         r#"<section class="narrow"><h1>Thank you</h1>
 <p>Your order <code>{number}</code> of {day} is on its way, as far as a demonstration can be.</p>
@@ -27,19 +24,19 @@ pub(crate) fn order(visit: &Visit, id: &str) -> Page {
 <p><a href="/">Back to the shop</a></p></section>"#,
         number = Text(order.id.get(..8).unwrap_or(&order.id)),
         day = Day(order.placed_at),
-        lines = lines(&order.lines),
-        total = Euro(order.total_cents),
-        address = Text(&order.address),
-        last4 = Text(&order.card_last4),
+        lines = lines(&purchase.lines),
+        total = Euro(purchase.total_cents),
+        address = Text(&purchase.address),
+        last4 = Text(&purchase.card_last4),
     );
     Ok(page(visit, 200, "Your order", &body))
 }
 
 pub(crate) fn orders(visit: &Visit) -> Page {
-    let Some(account) = visit.account()? else {
+    let Some(customer) = visit.customer()? else {
         return Ok(Response::see_other("/sign-in?next=/orders"));
     };
-    let orders = visit.services.orders(&account.id)?;
+    let orders = orders::of_customer(&customer.id)?;
     let mut rows = String::new();
     for order in &orders {
         rows.push_str(&format!(
@@ -47,7 +44,7 @@ pub(crate) fn orders(visit: &Visit) -> Page {
 "#,
             id = Text(&order.id),
             day = Day(order.placed_at),
-            total = Euro(order.total_cents),
+            total = Euro(order.purchase.total_cents),
         ));
     }
     let list = match orders.is_empty() {
