@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use crate::fixture::{Host, Output, skep};
 
+/// Where cargo leaves components.
+const BUILT: &str = "target/wasm32-wasip2/release";
+
 /// See the module.
 pub(crate) struct Application {
     directory: TempDir,
@@ -18,16 +21,17 @@ impl Application {
     /// The example of that name, as it is.
     pub(crate) fn of(example: &str) -> Application {
         let source = folder(example);
-        let built = source.join("target/wasm32-wasip2/release");
-        assert!(built.is_dir(), "run `cargo xtask guests` first");
         let directory = tempfile::tempdir().unwrap();
-        for entry in std::fs::read_dir(&source).unwrap() {
-            let entry = entry.unwrap();
-            // The state of an example that somebody runs where it is stays there.
-            if entry.file_name() != "skep.toml" && entry.file_name() != ".skep" {
-                symlink(entry.path(), directory.path().join(entry.file_name())).unwrap();
-            }
-        }
+        // The state of an example that somebody runs where it is stays there.
+        link(&source, directory.path(), |name| {
+            !["skep.toml", ".skep", "target"].contains(&name)
+        });
+        let built = source.join(BUILT);
+        assert!(built.is_dir(), "run `cargo xtask guests` first");
+        std::fs::create_dir_all(directory.path().join(BUILT)).unwrap();
+        link(&built, &directory.path().join(BUILT), |name| {
+            name.ends_with(".wasm")
+        });
         Application {
             directory,
             manifest: std::fs::read_to_string(source.join("skep.toml")).unwrap(),
@@ -46,6 +50,15 @@ impl Application {
         let path = self.directory.path().join(name);
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
+        self
+    }
+
+    /// The same with another component for a service.
+    pub(crate) fn component(self, name: &str, bytes: &[u8]) -> Application {
+        let path = self.directory.path().join(BUILT).join(name);
+        let path = path.with_extension("wasm");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(path, bytes).unwrap();
         self
     }
 
@@ -70,6 +83,17 @@ impl Application {
         let path = self.directory.path().join("skep.toml");
         std::fs::write(&path, &self.manifest).unwrap();
         path
+    }
+}
+
+/// Makes links in a directory to what is in another and has such a name.
+fn link(from: &Path, to: &Path, such: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if such(name.to_str().unwrap()) {
+            symlink(entry.path(), to.join(name)).unwrap();
+        }
     }
 }
 

@@ -16,7 +16,12 @@
 )]
 mod fixture;
 
+#[path = "../dummy/mod.rs"]
+mod dummy;
+
 mod application;
 mod browser;
+mod guide;
+mod page;
 mod shop;
 mod shop_failing;
