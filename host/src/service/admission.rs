@@ -118,6 +118,17 @@ impl Admission {
             .map_err(|_| Shed::QueueFull)
     }
 
+    /// A place for an instance that nobody has asked for, if with those at work and so many idle ones
+    /// there are fewer than there may be.
+    pub(crate) fn enter_unasked(
+        &self,
+        idle: impl FnOnce() -> usize,
+    ) -> Option<OwnedSemaphorePermit> {
+        let place = self.room.clone().try_acquire_owned().ok()?;
+        // Counted once nobody can take the last place any more.
+        (self.in_flight() + idle() <= self.size).then_some(place)
+    }
+
     /// A request inside waits for its client now and then; this is how far that lags behind.
     pub(crate) fn watch(&self, lag: &Arc<Lag>) {
         let lags = &mut self.clients.lock().lags;

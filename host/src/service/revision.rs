@@ -174,8 +174,17 @@ impl Revision {
         match &self.handler {
             Handler::Once { code, pool } => {
                 pool.sweep(self.clock.now_ms());
+                let place = || self.admission.enter_unasked(|| pool.idle());
                 for _ in 0..pool.missing() {
-                    pool.put(self.instance(code).await?, self.clock.now_ms());
+                    // One that is at work is none that is missing: a service whose state is its only
+                    // instance must never have another. Asked again at the end, when a request may
+                    // have made it meanwhile.
+                    if place().is_none() {
+                        break;
+                    }
+                    let made = self.instance(code).await?;
+                    let Some(_place) = place() else { break };
+                    pool.put(made, self.clock.now_ms());
                 }
                 Ok(())
             }

@@ -124,6 +124,17 @@ async fn so_many_instances_are_kept_warm() {
 }
 
 #[tokio::test]
+async fn a_warm_service_of_one_instance_never_has_another() {
+    let host = with("probe", "warm = 1, max = 1, reuse = 1000").await;
+    assert_eq!(counts(&host, 1).await, [1]);
+    // Long enough for many looks at what is missing.
+    host.get("/sleep/500").await.expect(200);
+    let row = host.at_rest("probe").await;
+    assert_eq!(row["instances"], 1, "{row}");
+    assert_eq!(counts(&host, 2).await, [2, 3]);
+}
+
+#[tokio::test]
 async fn an_instance_that_nobody_uses_is_dropped() {
     for component in ["probe", "probe-p3"] {
         let host = with(component, "reuse = 100, idle = \"300ms\"").await;
