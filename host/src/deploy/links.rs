@@ -98,7 +98,9 @@ pub(super) fn resolve(
     }
     let links = Links(resolution.links);
     if !unread {
-        check_policies(manifest, parts, &links, found);
+        let problems = resolution.problems.iter();
+        let unlinked = problems.map(Problem::caller).collect();
+        check_policies(manifest, parts, &links, &unlinked, found);
     }
     links
 }
@@ -138,6 +140,7 @@ fn check_policies(
     manifest: &Manifest,
     parts: &BTreeMap<ServiceName, Part>,
     links: &Links,
+    unlinked: &BTreeSet<&ServiceName>,
     found: &mut Findings,
 ) {
     for ((caller, callee), policy) in &manifest.links {
@@ -150,6 +153,10 @@ fn check_policies(
             })
             .collect();
         if imports.is_empty() {
+            // It may be the very link that is wrong.
+            if unlinked.contains(caller) {
+                continue;
+            }
             found.warning(
                 Mistake::new(
                     "link-unused",

@@ -200,6 +200,14 @@ fn a_policy_is_of_a_link_that_there_is() {
         "#]],
     );
     check(
+        &format!(
+            "{FRONT}[service.float]\ncomponent = \"float.wasm\"\n[link.front.float]\ntimeout = \"1s\"\n"
+        ),
+        &expect![[r#"
+            3:13 error link-mismatch «"front.wasm"» `front` imports `shop:catalog/products@0.2.0`, and what `float` exports does not fit: method `next` of `cursor`, result, some, `price`: expected u32, found f64 (function `find`, result, ok, `price`: expected u32, found f64; build `front` and `float` from one WIT package)
+        "#]],
+    );
+    check(
         &shop("[link.front.catalog]\nidempotent = [\"find\", \"fetch\"]\n"),
         &expect![[r#"
             8:23 error unknown-function «"fetch"» `front` imports no function `fetch` from `catalog` (it imports: cursor.next, find, browse)
