@@ -69,6 +69,10 @@ async fn as_many_instances_are_kept_as_there_may_be_and_no_more() {
     let provider = provider().instances("max = 1").limits("deadline = \"1h\"");
     let caller = caller().limits("deadline = \"1h\"");
     let host = all(caller, provider, relay()).start().await;
+    // The one that the start has made is used up.
+    says(ask(&host, "/hold/0").await, "2");
+    host.until("provider", "no instance", |row| row["instances"] == 0)
+        .await;
     let first = ask(&host, "/hold/2000");
     let second = async {
         host.until("provider", "an instance kept", |row| row["instances"] == 1)
