@@ -52,7 +52,7 @@ fn what_the_page_shows_is_what_stands_in_the_files() {
         let text = text.unwrap_or_else(|error| panic!("line {line}: {name}: {error}"));
         match part {
             Part::Whole => assert_eq!(block.text, text, "line {line}: {name}"),
-            Part::Some => assert!(text.contains(&block.text), "line {line}: not in {name}"),
+            Part::Piece => assert!(text.contains(&block.text), "line {line}: not in {name}"),
         }
     }
     // Nothing of it that a reader needs is left out.

@@ -17,7 +17,7 @@ pub(crate) struct Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Whole,
-    Some,
+    Piece,
 }
 
 /// The text of a page in `docs/`.
@@ -75,7 +75,7 @@ pub(crate) fn with(page: &str, texts: &[(Block, String)]) -> String {
 /// some of it.
 fn file_named(paragraph: &str) -> Option<(String, Part)> {
     let (name, part) = match paragraph.rsplit_once("From `") {
-        Some((_, rest)) => (rest.split_once('`')?.0, Part::Some),
+        Some((_, rest)) => (rest.split_once('`')?.0, Part::Piece),
         None => {
             let rest = paragraph.trim_end().strip_prefix('`')?;
             (rest.strip_suffix("`:")?, Part::Whole)
