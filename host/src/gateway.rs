@@ -166,11 +166,18 @@ impl Gateway {
             entry.routed(&service, client, asked.host.clone(), &parts.headers);
         }
 
-        let held = service.hold().await;
+        // What few requests need is boxed, so that the others do not carry room for it about.
+        let held = match service.is_coming() {
+            false => Duration::ZERO,
+            true => Box::pin(service.hold()).await,
+        };
         service.room().map_err(Fault::Service)?;
         let (mut body, report) = self.body(&service, parts, incoming)?;
         let length = declared_length(parts);
-        body.gather(length).await.map_err(Fault::of_body)?;
+        if length.is_some() {
+            let gathered = Box::pin(body.gather(length)).await;
+            gathered.map_err(Fault::of_body)?;
+        }
         let call = Call {
             scheme: if peer.is_secure() {
                 WasiScheme::Https

@@ -186,7 +186,8 @@ impl Service {
         }
     }
 
-    fn is_coming(&self) -> bool {
+    /// Whether it is about to open, so that it may be worth waiting for.
+    pub(crate) fn is_coming(&self) -> bool {
         self.entrance.is_coming()
     }
 
@@ -224,7 +225,12 @@ impl Service {
         let patience = call.deadline.unwrap_or(revision.limits().deadline);
         let arrived = Instant::now();
         let deadline = arrived + patience;
-        let ticket = match revision.admission().enter(deadline).await {
+        let admission = revision.admission();
+        let entered = match admission.try_enter() {
+            Some(permit) => Ok((permit, Duration::ZERO)),
+            None => Box::pin(admission.enter(deadline)).await,
+        };
+        let ticket = match entered {
             Ok((permit, waited)) => {
                 record.queued = waited;
                 if let Some(lag) = call.request.body().lag() {
@@ -244,8 +250,7 @@ impl Service {
                     .await
             }
             Handler::Shared(group) => {
-                self.answer_shared(group, call, ticket, deadline, &mut record)
-                    .await
+                Box::pin(self.answer_shared(group, call, ticket, deadline, &mut record)).await
             }
             Handler::Worker(_) => Err(Refused::Closed(Closed {
                 revision: record.revision,
