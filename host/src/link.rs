@@ -31,8 +31,6 @@ pub(crate) struct Wire {
     pub(crate) export: Arc<str>,
     /// The callee may call the caller, at some remove.
     pub(crate) mutual: bool,
-    /// The callee's engine has no concurrency.
-    pub(crate) serial: bool,
 }
 
 /// Why an interface cannot be linked.

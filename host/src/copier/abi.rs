@@ -6,7 +6,8 @@
 //!   `typecheck`, which wasmtime calls for each import and which [`super::Shape`] calls for each
 //!   export before a call, refuses a type for which that is not so.
 //! - All core values are written: [`Lowerer::into_flat`] begins with that.
-//! - `ABI` says that the value has no size. So wasmtime slices nothing out of memory by it, checks
+//! - `ABI` says how many core values there are, which is what is passed on engines with concurrency,
+//!   and that the value has no size. So wasmtime slices nothing out of memory by it, checks
 //!   nothing by it, and allocates nothing by it; every access goes through the bounds checks of
 //!   `lift` and `lower`. Where the Canonical ABI passes a pointer to all parameters or results of a
 //!   call, that pointer is the one core value of a [`Flat`], and read and written here.
@@ -47,7 +48,11 @@ impl<const N: usize, const MOST: usize> Flat<N, MOST> {
 unsafe impl<const N: usize, const MOST: usize> ComponentType for Flat<N, MOST> {
     type Lower = [ValRaw; N];
 
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
+    const ABI: CanonicalAbiInfo = CanonicalAbiInfo {
+        // At most 16.
+        flat_count: Some(N as u8),
+        ..CanonicalAbiInfo::ZERO
+    };
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
         if !is_plain(types.types, *ty) {

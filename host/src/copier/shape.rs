@@ -61,9 +61,8 @@ macro_rules! for_shape {
 impl Shape {
     /// The shape of a function; `None` if its values cannot cross as messages.
     ///
-    /// The function on the other side must have the same type. It must not be lifted as an async
-    /// one, whose results are passed otherwise: that cannot be seen in its type, but engines
-    /// without concurrency have none.
+    /// The function on the other side must have the same type. None whose type is async has a shape:
+    /// its results are passed in one of two ways, and nothing that is public says in which.
     pub(crate) fn of(function: &ComponentFunc) -> Option<Shape> {
         if function.async_() {
             return None;

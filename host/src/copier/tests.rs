@@ -320,7 +320,11 @@ struct Data {
 }
 
 fn engine() -> Engine {
-    Engine::new(&engine::config(Kind::Serial, Allocation::OnDemand)).unwrap()
+    engine_of(Kind::Serial)
+}
+
+fn engine_of(kind: Kind) -> Engine {
+    Engine::new(&engine::config(kind, Allocation::OnDemand)).unwrap()
 }
 
 fn component(engine: &Engine, wat: &str) -> Component {
@@ -387,8 +391,13 @@ struct Pair {
 
 impl Pair {
     async fn new(first: &Relay<'_>, last: &Relay<'_>) -> Result<Pair> {
-        let engine = engine();
-        let (last, [out, source]) = Last::new(&engine, &last.wat()).await?;
+        Pair::of([Kind::Serial; 2], first, last).await
+    }
+
+    /// On engines of these kinds.
+    async fn of(kinds: [Kind; 2], first: &Relay<'_>, last: &Relay<'_>) -> Result<Pair> {
+        let [engine, other] = kinds.map(engine_of);
+        let (last, [out, source]) = Last::new(&other, &last.wat()).await?;
         let last = Arc::new(Mutex::new(last));
         let component = component(&engine, &first.wat());
         assert_eq!(Shape::of(&function(&component, "in")), Some(out));
@@ -403,18 +412,21 @@ impl Pair {
             let (callee, passing) = (callee.clone(), passing.clone());
             Box::pin(async move {
                 passing.lock().await.clone_from(&parameters.bytes);
-                let Last { store, given, .. } = &mut *callee.lock().await;
-                given.call(store, parameters).await
+                apart(async move {
+                    let Last { store, given, .. } = &mut *callee.lock().await;
+                    given.call(store, parameters).await
+                })
+                .await
             })
         });
         out.define(&mut linker.root(), "out", on_out)?;
         let callee = last.clone();
         let on_source = on_call(move |parameters| {
             let callee = callee.clone();
-            Box::pin(async move {
+            Box::pin(apart(async move {
                 let Last { store, get, .. } = &mut *callee.lock().await;
                 get.call(store, parameters).await
-            })
+            }))
         });
         source.define(&mut linker.root(), "source", on_source)?;
         let mut first = store(&engine);
@@ -434,6 +446,11 @@ impl Pair {
             .call_async(&mut self.first, parameters, results)
             .await
     }
+}
+
+/// In a task of its own: an event loop must not run within another's.
+async fn apart<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    tokio::spawn(future).await.unwrap()
 }
 
 fn on_call(call: impl Fn(Message) -> Calling<'static> + Send + Sync + 'static) -> OnCall<Data> {
@@ -462,10 +479,12 @@ proptest! {
             (Just(types), values, others)
         }),
         encodings in prop::array::uniform2(prop::sample::select(&ENCODINGS[..])),
+        kinds in prop::array::uniform2(prop::sample::select(&Kind::ALL[..])),
     ) {
         let relay = |encoding| Relay { encoding, ..relay(&types) };
         run(async {
-            let mut pair = Pair::new(&relay(encodings[0]), &relay(encodings[1])).await.unwrap();
+            let (first, last) = (relay(encodings[0]), relay(encodings[1]));
+            let mut pair = Pair::of(kinds, &first, &last).await.unwrap();
             for values in [&values, &others] {
                 pair.call("in", values, &mut []).await.unwrap();
                 let seen = std::mem::take(&mut pair.last.lock().await.store.data_mut().seen);

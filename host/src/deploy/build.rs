@@ -473,7 +473,6 @@ fn wires<'a>(
             policy: policy.clone(),
             export: link.export.as_str().into(),
             mutual: application.links.are_mutual(link),
-            serial: application.parts.get(&link.callee)?.engine() == Kind::Serial,
         })
     };
     links.filter_map(wire).collect()

@@ -44,7 +44,7 @@ impl Link {
     ) -> Result<Arc<Link>, Uncrossable> {
         let results: Vec<Type> = ty.results().collect();
         let signature = signature(ty, resources, wire.policy.callee())?;
-        let plain = wire.serial && signature.is_plain();
+        let plain = signature.is_plain();
         Ok(Arc::new(Link {
             caller: caller.clone(),
             policy: wire.policy.clone(),

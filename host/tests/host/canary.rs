@@ -14,16 +14,25 @@ async fn found(host: &Host, service: &str) -> u64 {
     let mut look = get(&format!("/look/{MIB}"));
     look.headers_mut().insert("host", service.parse().unwrap());
     let found = host.ask(look).await.expect(200).number();
-    // Its instance is gone, or kept, before the next is made.
-    host.at_rest(service).await;
+    rest(host, service).await;
     found
+}
+
+/// Its instance is gone, or kept, before the next is made: one that has computed may be dropped
+/// after its answer.
+async fn rest(host: &Host, service: &str) {
+    host.at_rest(service).await;
+    if service != "same" {
+        host.until(service, "its instance gone", |row| row["instances"] == 0)
+            .await;
+    }
 }
 
 async fn leave(host: &Host, service: &str) {
     let mut leave = get(&format!("/leave/{MIB}"));
     leave.headers_mut().insert("host", service.parse().unwrap());
     host.ask(leave).await.expect(200);
-    host.at_rest(service).await;
+    rest(host, service).await;
 }
 
 /// Slots that have ever been used, once none is in use.
