@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments in, an exit code out.
 
+pub mod call;
 pub mod check;
 pub mod crashes;
 pub mod graph;
@@ -24,6 +25,8 @@ pub enum Exit {
     Usage = 2,
     /// The manifest or a component has mistakes; nothing was started.
     Mistakes = 3,
+    /// Of `call`: the function was called and answered `err`.
+    Err = 4,
     /// Stopped at once by a second signal.
     Interrupted = 130,
 }
@@ -40,4 +43,5 @@ pub const EXIT_CODES: &str = "Exit codes:
   1    it did not work; the message says why
   2    the command line is wrong
   3    the manifest or a component has mistakes; nothing was started
+  4    of call: the function was called and answered err(…)
   130  stopped at once by a second signal";

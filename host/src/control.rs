@@ -1,7 +1,9 @@
 //! The control API: how other processes of this user see and steer the host. HTTP over a Unix
 //! socket that only its owner may use.
 //!
-//! So far it has what `skep ps` needs and restarts; deploys come to stand here too.
+//! So far it has what `skep ps` needs, restarts and calls; deploys come to stand here too.
+
+mod call;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +21,7 @@ use skep_core::status::{Crashes, HostStatus};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+pub use self::call::{Outcome, Refusal, Returned, call, interfaces};
 use crate::host::Host;
 use crate::task;
 
@@ -55,6 +58,14 @@ pub enum ControlError {
         /// The socket.
         path: PathBuf,
     },
+}
+
+impl ControlError {
+    fn unexpected(path: &Path) -> ControlError {
+        ControlError::Answer {
+            path: path.to_owned(),
+        }
+    }
 }
 
 /// A running control server; its socket goes with it.
@@ -145,6 +156,7 @@ fn router(host: &Host) -> Router {
         .route("/v1/crashes", get(all))
         .route("/v1/services/{service}/crashes", get(one))
         .route("/v1/services/{service}/restart", post(restart))
+        .merge(call::routes(host.callees()))
 }
 
 /// What a function answers that blocks.
@@ -157,12 +169,18 @@ async fn apart<T: Send + 'static>(
 }
 
 fn no_service(service: &str) -> (StatusCode, Json<serde_json::Value>) {
+    let none = format!("there is no service `{service}`");
+    problem(StatusCode::NOT_FOUND, &none)
+}
+
+/// A problem document (RFC 9457).
+fn problem(status: StatusCode, detail: &str) -> (StatusCode, Json<serde_json::Value>) {
     let problem = serde_json::json!({
-        "title": "Not Found",
-        "status": 404,
-        "detail": format!("there is no service `{service}`"),
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
     });
-    (StatusCode::NOT_FOUND, Json(problem))
+    (status, Json(problem))
 }
 
 /// How long a host may take to answer a question.
@@ -176,10 +194,8 @@ const ANSWER_BYTES: u64 = 16 << 20;
 /// # Errors
 /// See [`ControlError`].
 pub fn ask(path: &Path) -> Result<HostStatus, ControlError> {
-    let (_, body) = exchange(path, "GET /v1/status")?;
-    serde_json::from_slice(&body).map_err(|_| ControlError::Answer {
-        path: path.to_owned(),
-    })
+    let (_, body) = exchange(path, &Question::new("GET /v1/status"))?;
+    serde_json::from_slice(&body).map_err(|_| ControlError::unexpected(path))
 }
 
 /// Asks the host at `path` for the latest crashes of a service, or of all; none if it has none of
@@ -195,15 +211,12 @@ pub fn crashes(
         Some(service) => format!("GET /v1/services/{service}/crashes"),
         None => "GET /v1/crashes".to_owned(),
     };
-    let unexpected = || ControlError::Answer {
-        path: path.to_owned(),
-    };
-    match exchange(path, &request)? {
+    match exchange(path, &Question::new(&request))? {
         (200, body) => serde_json::from_slice(&body)
             .map(Some)
-            .map_err(|_| unexpected()),
+            .map_err(|_| ControlError::unexpected(path)),
         (404, _) => Ok(None),
-        _ => Err(unexpected()),
+        _ => Err(ControlError::unexpected(path)),
     }
 }
 
@@ -212,40 +225,65 @@ pub fn crashes(
 /// # Errors
 /// See [`ControlError`].
 pub fn restart(path: &Path, service: &ServiceName) -> Result<bool, ControlError> {
-    let (status, _) = exchange(path, &format!("POST /v1/services/{service}/restart"))?;
+    let request = format!("POST /v1/services/{service}/restart");
+    let (status, _) = exchange(path, &Question::new(&request))?;
     match status {
         202 => Ok(true),
         404 => Ok(false),
-        _ => Err(ControlError::Answer {
-            path: path.to_owned(),
-        }),
+        _ => Err(ControlError::unexpected(path)),
+    }
+}
+
+/// What a host is asked.
+struct Question<'a> {
+    /// `GET /v1/status`
+    request: &'a str,
+    /// JSON, or nothing.
+    body: Vec<u8>,
+    /// For how long its answer is waited for; none: as long as there is a host.
+    patience: Option<Duration>,
+}
+
+impl Question<'_> {
+    /// One that is answered at once.
+    fn new(request: &str) -> Question<'_> {
+        Question {
+            request,
+            body: Vec::new(),
+            patience: Some(ANSWER_PATIENCE),
+        }
     }
 }
 
 /// One request, its answer's status and body.
-fn exchange(path: &Path, request: &str) -> Result<(u16, Vec<u8>), ControlError> {
+fn exchange(path: &Path, question: &Question<'_>) -> Result<(u16, Vec<u8>), ControlError> {
     let no_host = |source| ControlError::NoHost {
         path: path.to_owned(),
         source,
     };
     let mut stream = UnixStream::connect(path).map_err(no_host)?;
     stream
-        .set_read_timeout(Some(ANSWER_PATIENCE))
+        .set_read_timeout(question.patience)
         .map_err(no_host)?;
     stream
         .set_write_timeout(Some(ANSWER_PATIENCE))
         .map_err(no_host)?;
     // HTTP/1.0: the answer is not chunked and ends with the connection.
-    let head = format!("{request} HTTP/1.0\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+    let head = format!(
+        "{} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        question.request,
+        question.body.len()
+    );
     stream.write_all(head.as_bytes()).map_err(no_host)?;
+    // A host that does not want all of it says so.
+    let _ = stream.write_all(&question.body);
     let mut answer = Vec::new();
     stream
         .take(ANSWER_BYTES)
         .read_to_end(&mut answer)
         .map_err(no_host)?;
-    parse(&answer).ok_or_else(|| ControlError::Answer {
-        path: path.to_owned(),
-    })
+    parse(&answer).ok_or_else(|| ControlError::unexpected(path))
 }
 
 fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {

@@ -10,6 +10,7 @@ mod links;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use skep_core::contract::Interface;
 use skep_core::instances::HandlerKind;
 use skep_core::lifecycle;
 use skep_core::manifest::{Manifest, Mistake, Service};
@@ -68,6 +69,17 @@ impl Part {
             _ if self.artifact.description().concurrent => Kind::Concurrent,
             Runs::Handler(HandlerKind::Sync) | Runs::Provider | Runs::Worker => Kind::Serial,
         }
+    }
+}
+
+impl Part {
+    /// The interfaces of its own that it exports, whose functions can be called. Those of WASI are
+    /// between a component and the host.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        let exports = &self.artifact.description().contract.exports;
+        exports.iter().filter(|export| {
+            !export.name.text().starts_with("wasi:") && !export.functions.is_empty()
+        })
     }
 }
 

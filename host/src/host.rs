@@ -28,6 +28,7 @@ use crate::listener::{self, ConnectionLimits, Listener, Stopping, TlsError};
 use crate::log::Sink;
 use crate::memory::HostMemory;
 use crate::memory::watch::{Seen, Watch, Watching};
+use crate::operator::Callee;
 use crate::scheduler::{self, Scheduler};
 use crate::service::{Hold, INCIDENTS_WAITING, Revision, Service};
 use crate::supervisor::{self, Charge, Desk, Supervisor};
@@ -382,6 +383,18 @@ impl Host {
                 desk.restart(place);
             }
             place.is_some()
+        }
+    }
+
+    /// A service by its name, for the operator to call.
+    pub fn callees(&self) -> impl Fn(&str) -> Option<Callee> + Send + Sync + Clone + 'static {
+        let services = self.services.clone();
+        move |wanted| {
+            let mut services = services.iter();
+            let (_, hosted) = services.find(|(name, _)| name.as_str() == wanted)?;
+            let answering = hosted.service.active();
+            let revision = answering.unwrap_or_else(|| hosted.revision.clone());
+            Some(Callee::new(hosted.service.clone(), revision))
         }
     }
 

@@ -8,7 +8,9 @@ pub mod host;
 pub mod control;
 pub mod core_dump;
 pub mod crash;
+pub mod operator;
 pub mod usage;
+mod wave;
 
 pub mod listener;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use skep::artifact::child;
-use skep::cli::{self, Exit, check, crashes, graph, inspect, ps, restart, run, serve};
+use skep::cli::{self, Exit, call, check, crashes, graph, inspect, ps, restart, run, serve};
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
 /// a moment: the system's allocator costs a tenth of a request, this one half of that.
@@ -28,6 +28,7 @@ enum Command {
     Ps(ps::Ps),
     Restart(restart::Restart),
     Crashes(crashes::Crashes),
+    Call(call::Call),
     Graph(graph::Graph),
     /// Show what a component is and what it would need granted; or, with --app, an application
     Inspect(inspect::Inspect),
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Ps(arguments) => ps::run(&arguments).into(),
         Command::Restart(arguments) => restart::run(&arguments).into(),
         Command::Crashes(arguments) => crashes::run(&arguments).into(),
+        Command::Call(arguments) => call::run(&arguments).into(),
         Command::Graph(arguments) => graph::run(&arguments).into(),
         Command::Inspect(arguments) if arguments.app => {
             graph::inspect(&arguments.component, arguments.json).into()

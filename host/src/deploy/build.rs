@@ -60,12 +60,10 @@ pub fn pool_size(application: &Application, kind: Kind) -> PoolSize {
         };
         // Those that are kept for handles on their resources come beside those at work, and those
         // that serve calls beside those that are shared by several requests.
-        let shared = part.role == Runs::Handler(HandlerKind::Async);
-        let kept = match application.links.lead_to(&service.name.value) {
-            true => u64::from(most) * if shared { 2 } else { 1 },
-            false => 0,
-        };
-        u64::saturating_add(sum, u64::from(most) + beyond + kept)
+        let kept = u64::from(application.links.lead_to(&service.name.value));
+        let beside = u64::from(calls_beside(application, service, part));
+        let all = u64::from(most) * (1 + kept + beside);
+        u64::saturating_add(sum, all + beyond)
     };
     let wanted = each(application).filter(of_kind).fold(0, sum);
     let wanted_by_all = each(application).fold(0, sum).max(1);
@@ -246,9 +244,8 @@ fn revision(
             share.clone(),
         )
     };
-    let called = application.links.lead_to(name);
-    let beside = match part.role {
-        Runs::Handler(HandlerKind::Async) if called => {
+    let beside = match calls_beside(application, service, part) {
+        true => {
             let code = Arc::new(live::Code::provider(pre.clone(), mould()));
             let most = most_instances(service, part).min(service.limits.concurrency);
             Some(Beside {
@@ -257,13 +254,14 @@ fn revision(
                 admission: Admission::new(most as usize, service.limits.queue as usize),
             })
         }
-        _ => None,
+        false => None,
     };
     let handler = handler(service, part, pre, mould(), handle)
         .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
     let limits = &service.limits;
     let revision = Revision {
         number: FIRST_REVISION,
+        exports: part.interfaces().cloned().collect(),
         handler,
         beside,
         limits: RequestLimits {
@@ -285,6 +283,13 @@ fn revision(
         digest,
         role: part.role,
     })
+}
+
+/// Whether calls of its functions are served by instances other than those that serve requests.
+fn calls_beside(application: &Application, service: &Service, part: &Part) -> bool {
+    let callable = || part.interfaces().next().is_some();
+    let called = application.links.lead_to(&service.name.value) || callable();
+    part.role == Runs::Handler(HandlerKind::Async) && called
 }
 
 /// Its code, with all that it imports.

@@ -20,7 +20,8 @@ impl RequestId {
         }
     }
 
-    fn make() -> RequestId {
+    /// A new one.
+    pub(crate) fn make() -> RequestId {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let random = fastrand::u128(..).to_be_bytes();
         let mut text = [0; 32];

@@ -165,6 +165,16 @@ impl Values {
         Ok(cargo)
     }
 
+    /// Values that are nothing but data, whoever made them.
+    pub(crate) fn plain(values: Vec<Val>) -> Values {
+        Values::new(values)
+    }
+
+    /// The values themselves, if they are nothing but data.
+    pub(crate) fn into_plain(self) -> Vec<Val> {
+        self.values
+    }
+
     fn new(values: Vec<Val>) -> Values {
         Values {
             values,

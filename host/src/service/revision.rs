@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use skep_core::contract::Interface;
 use tokio::sync::Semaphore;
 
 use super::Admission;
@@ -53,8 +54,10 @@ pub struct RequestLimits {
 /// See the module.
 pub struct Revision {
     pub(crate) number: u32,
+    /// The interfaces of its own that it exports.
+    pub(crate) exports: Vec<Interface>,
     pub(crate) handler: Handler,
-    /// Answers calls of other services where the handler cannot.
+    /// Answers calls of functions where the handler cannot.
     pub(crate) beside: Option<Beside>,
     pub(crate) limits: RequestLimits,
     pub(crate) admission: Admission,
@@ -75,6 +78,11 @@ impl Revision {
     /// Its number, counted from 1 within the service.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// The interfaces of its own that it exports, with their functions' types.
+    pub(crate) fn exports(&self) -> &[Interface] {
+        &self.exports
     }
 
     /// How it runs.

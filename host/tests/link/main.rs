@@ -24,6 +24,7 @@ mod flows;
 mod handles;
 mod middleware;
 mod mistakes;
+mod operator;
 mod policies;
 mod values;
 

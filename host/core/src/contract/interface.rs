@@ -73,6 +73,26 @@ impl InterfaceName {
                 && self.track() == other.track())
     }
 
+    /// Whether a person who writes this may mean it: the whole name, or its end from a `/` or `:`
+    /// on, and of the version as many numbers as are known.
+    pub fn is_meant_by(&self, written: &str) -> bool {
+        let (path, version) = match written.split_once('@') {
+            Some((path, version)) => (path, Some(version)),
+            None => (written, None),
+        };
+        let before = self.path().strip_suffix(path).filter(|_| !path.is_empty());
+        let named = before.is_some_and(|before| before.is_empty() || before.ends_with(['/', ':']));
+        let rest_of_version = version.map(|version| {
+            let (_, own) = self.text.split_once('@')?;
+            own.strip_prefix(version)
+        });
+        named
+            && match rest_of_version {
+                None => true,
+                Some(rest) => rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
+            }
+    }
+
     /// What an import of this name asks for, as people write it: `^0.2`, or the version itself.
     pub fn wanted(&self) -> String {
         match (self.track(), self.version()) {
@@ -126,6 +146,39 @@ mod tests {
             assert_eq!(one.fits(&other), fits, "{one} {other}");
             assert_eq!(other.fits(&one), fits, "{other} {one}");
         }
+    }
+
+    #[test]
+    fn people_may_leave_out_what_comes_first_and_what_comes_last() {
+        let name = InterfaceName::new("shop:catalog/products@0.2.1");
+        for written in [
+            "shop:catalog/products@0.2.1",
+            "shop:catalog/products",
+            "catalog/products",
+            "products",
+            "products@0.2.1",
+            "products@0.2",
+            "products@0",
+        ] {
+            assert!(name.is_meant_by(written), "{written}");
+        }
+        for written in [
+            "",
+            "@0.2.1",
+            "ducts",
+            "product",
+            "catalog",
+            "products@",
+            "products@0.",
+            "products@0.3",
+            "products@0.2.10",
+            "/products",
+            "shop:products",
+        ] {
+            assert!(!name.is_meant_by(written), "{written}");
+        }
+        assert!(InterfaceName::new("run").is_meant_by("run"));
+        assert!(!InterfaceName::new("run").is_meant_by("run@1"));
     }
 
     #[test]

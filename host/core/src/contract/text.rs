@@ -6,6 +6,9 @@ use super::{Case, Function, Named, Type};
 /// Characters of a type that are shown. The largest types have a million parts.
 const TYPE_SHOWN: usize = 100;
 
+/// Characters of a signature that are shown: a call can be written by it.
+const SIGNATURE_SHOWN: usize = 2000;
+
 /// A text that ends when it is long enough.
 struct Line {
     text: String,
@@ -27,11 +30,11 @@ impl Write for Line {
     }
 }
 
-/// In one line, cut where it is long.
-fn line(write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> String {
+/// In one line, cut where it is longer than so many characters.
+fn line(room: usize, write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> String {
     let mut line = Line {
         text: String::new(),
-        room: TYPE_SHOWN,
+        room,
     };
     // An error says that the line is full, which shows.
     let _ = write(&mut line);
@@ -40,28 +43,38 @@ fn line(write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> String {
 
 impl Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&line(|out| write(out, self)))
+        f.write_str(&line(TYPE_SHOWN, |out| write(out, self)))
     }
 }
 
 impl Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&line(|out| {
-            out.write_str(if self.asynchronous {
-                "async func("
-            } else {
-                "func("
-            })?;
-            list(out, &self.params, named)?;
-            out.write_str(")")?;
-            match &self.result {
-                Some(result) => {
-                    out.write_str(" -> ")?;
-                    write(out, result)
-                }
-                None => Ok(()),
-            }
-        }))
+        f.write_str(&line(TYPE_SHOWN, |out| function(out, self)))
+    }
+}
+
+impl Function {
+    /// Its type for those who want to call it: `func(id: u32) -> option<string>`, cut only where it
+    /// is too long to be read anyway.
+    pub fn signature(&self) -> String {
+        line(SIGNATURE_SHOWN, |out| function(out, self))
+    }
+}
+
+fn function(out: &mut dyn Write, function: &Function) -> fmt::Result {
+    out.write_str(if function.asynchronous {
+        "async func("
+    } else {
+        "func("
+    })?;
+    list(out, &function.params, named)?;
+    out.write_str(")")?;
+    match &function.result {
+        Some(result) => {
+            out.write_str(" -> ")?;
+            write(out, result)
+        }
+        None => Ok(()),
     }
 }
 

@@ -27,6 +27,16 @@ impl Signature {
         }
     }
 
+    /// Of so many values that are nothing but data.
+    pub(crate) fn plain(parameters: usize, results: usize) -> Signature {
+        let plain = |count| {
+            std::iter::repeat_with(|| Shape::Plain)
+                .take(count)
+                .collect()
+        };
+        Signature::new(plain(parameters), plain(results))
+    }
+
     /// Whether there is nothing in any value but data.
     pub(crate) fn is_plain(&self) -> bool {
         let mut all = self.parameters.iter().chain(&self.results);

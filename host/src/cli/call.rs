@@ -1,0 +1,178 @@
+//! `skep call`: calls a function of a service of the running host, as other services do.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use skep_core::contract::InterfaceName;
+use skep_core::duration;
+use skep_core::name::ServiceName;
+
+use super::{Exit, report};
+use crate::control::{self, Outcome, Refusal, Returned};
+use crate::host;
+use crate::operator::{Call as Asked, Listed};
+
+/// Call a function of a service of the running host
+///
+/// The call goes the way of other services' calls: it is admitted, held to the service's deadline and
+/// limits, and a crash is the service's. Without a function, the service's interfaces and functions
+/// are listed.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub struct Call {
+    /// The service
+    #[arg(value_parser = |text: &str| ServiceName::parse(text).map_err(|e| e.to_string()))]
+    service: ServiceName,
+    /// The interface, or as much of its name as is unambiguous: `products` for
+    /// shop:catalog/products@0.2.0
+    interface: Option<String>,
+    /// The function; of a static one of a resource RESOURCE.FUNCTION
+    function: Option<String>,
+    /// One value for each parameter, in WAVE; options at the end may be left out
+    #[arg(allow_negative_numbers = true)]
+    arguments: Vec<String>,
+    /// The manifest that the host was started with
+    #[arg(long, default_value = "skep.toml")]
+    manifest: PathBuf,
+    /// Wait no longer than this: `500ms`, `10s`. The service's own deadline holds as well
+    #[arg(long, value_parser = duration::parse)]
+    timeout: Option<Duration>,
+    /// Print the result, or the listing, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "Values are written in WAVE, quoted for the shell:
+  1  -2.5  true  'x'  '\"text\"'  '[1, 2]'  '(1, \"a\")'  '{name: \"Ada\", age: 36}'
+  some-case  'some-case(1)'  'some(1)'  none  'ok(1)'  'err(\"no\")'  '{flag-a, flag-b}'
+
+Exit codes:
+  0  the function was called; its result is on standard output
+  1  it could not be called, or failed; the message says why
+  2  there is no such function, or it takes other arguments
+  4  the function answered err(…), which is on standard output";
+
+/// Runs the command.
+pub fn run(arguments: &Call) -> Exit {
+    let socket = host::control_socket_of(&arguments.manifest);
+    let Some((interface, function)) = arguments
+        .interface
+        .as_ref()
+        .zip(arguments.function.as_ref())
+    else {
+        return match control::interfaces(&socket, &arguments.service) {
+            Ok(Some(listed)) => list(arguments, listed),
+            Ok(None) => no_service(arguments),
+            Err(error) => {
+                report::failure(&error);
+                Exit::Failed
+            }
+        };
+    };
+    let asked = Asked {
+        interface: interface.clone(),
+        function: function.clone(),
+        arguments: arguments.arguments.clone(),
+        timeout_ms: arguments
+            .timeout
+            .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        json: arguments.json,
+    };
+    match control::call(&socket, &arguments.service, &asked) {
+        Ok(Ok(returned)) => show(arguments, &returned),
+        Ok(Err(Refusal::NoService)) => no_service(arguments),
+        Ok(Err(Refusal::NotUnderstood(why))) => fail(&why, Exit::Usage),
+        Ok(Err(Refusal::Failed(why))) => fail(&why, Exit::Failed),
+        Err(error) => {
+            report::failure(&error);
+            Exit::Failed
+        }
+    }
+}
+
+fn show(arguments: &Call, returned: &Returned) -> Exit {
+    let mut out = std::io::stdout().lock();
+    let written = match &returned.result {
+        result if arguments.json => serde_json::to_writer_pretty(&mut out, result)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out)),
+        // The function returns nothing.
+        serde_json::Value::Null => Ok(()),
+        serde_json::Value::String(text) => writeln!(out, "{text}"),
+        other => writeln!(out, "{other}"),
+    };
+    match (written, returned.outcome) {
+        (Err(_), _) => Exit::Failed,
+        (Ok(()), Outcome::Err) => Exit::Err,
+        (Ok(()), Outcome::Ok | Outcome::Value) => Exit::Ok,
+    }
+}
+
+fn list(arguments: &Call, mut listed: Vec<Listed>) -> Exit {
+    if listed.is_empty() {
+        let none = format!("`{}` exports no interface of its own", arguments.service);
+        return fail(&none, Exit::Usage);
+    }
+    if let Some(wanted) = &arguments.interface {
+        let names: Vec<String> = listed
+            .iter()
+            .map(|one| format!("`{}`", one.interface))
+            .collect();
+        listed.retain(|one| InterfaceName::new(&one.interface).is_meant_by(wanted));
+        if listed.is_empty() {
+            let none = format!(
+                "`{}` exports no interface `{wanted}`; it exports {}",
+                arguments.service,
+                names.join(", ")
+            );
+            return fail(&none, Exit::Usage);
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    let written = match arguments.json {
+        true => serde_json::to_writer_pretty(&mut out, &listed)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out)),
+        false => readable(&mut out, &listed),
+    };
+    match written {
+        Ok(()) => Exit::Ok,
+        Err(_) => Exit::Failed,
+    }
+}
+
+fn readable(out: &mut impl Write, listed: &[Listed]) -> std::io::Result<()> {
+    for (place, one) in listed.iter().enumerate() {
+        if place > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", one.interface)?;
+        for function in &one.functions {
+            let mark = match function.callable {
+                true => "",
+                false => "  (by services alone)",
+            };
+            writeln!(out, "  {}: {}{mark}", function.name, function.signature)?;
+        }
+    }
+    Ok(())
+}
+
+fn no_service(arguments: &Call) -> Exit {
+    let none = format!(
+        "the host has no service `{}`; `skep ps` lists them",
+        arguments.service
+    );
+    fail(&none, Exit::Failed)
+}
+
+fn fail(why: &str, exit: Exit) -> Exit {
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: {}",
+        why.replace(char::is_control, " ")
+    );
+    exit
+}
