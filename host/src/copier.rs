@@ -34,5 +34,12 @@ pub(crate) struct Message {
     bytes: Vec<u8>,
 }
 
+impl Message {
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -36,9 +36,7 @@ use crate::lag::Pace;
 use crate::log::Sink;
 use crate::outgoing::{DEPTH_HEADER, depth};
 use crate::service::{Call, Service};
-
-const TRACEPARENT: http::HeaderName = http::HeaderName::from_static("traceparent");
-const TRACESTATE: http::HeaderName = http::HeaderName::from_static("tracestate");
+use crate::trace::{TRACEPARENT, TRACESTATE, Tracer};
 
 /// Where a route leads.
 pub struct Target {
@@ -61,6 +59,8 @@ struct Found {
 pub struct Settings {
     /// Whether each request is written to the log.
     pub access_log: bool,
+    /// Whether its line tells of the calls that it led to.
+    pub log_calls: bool,
     /// Proxies whose word on the client is believed.
     pub trusted_proxies: Vec<Network>,
     /// Bytes of a request's header fields.
@@ -78,15 +78,22 @@ pub struct Gateway {
     routes: ArcSwap<RouteTable<Target>>,
     settings: Settings,
     sink: Sink,
+    tracer: Arc<Tracer>,
 }
 
 impl Gateway {
     /// A gateway with these routes.
-    pub fn new(routes: RouteTable<Target>, settings: Settings, sink: Sink) -> Arc<Gateway> {
+    pub fn new(
+        routes: RouteTable<Target>,
+        settings: Settings,
+        sink: Sink,
+        tracer: Arc<Tracer>,
+    ) -> Arc<Gateway> {
         Arc::new(Gateway {
             routes: ArcSwap::from_pointee(routes),
             settings,
             sink,
+            tracer,
         })
     }
 
@@ -105,10 +112,9 @@ impl Gateway {
     ) -> Response<GatewayBody<O>> {
         let (mut parts, incoming) = request.into_parts();
         let id = RequestId::accept_or_make(&parts.headers);
-        let mut entry = self
-            .settings
-            .access_log
-            .then(|| Entry::open(&self.sink, &parts, id.clone(), peer.ip()));
+        let sink = self.settings.access_log.then_some(&self.sink);
+        let wanted = sink.is_some() || self.tracer.is_heard();
+        let mut entry = wanted.then(|| Entry::open(sink, &parts, id.clone(), peer.ip()));
         let line = entry.as_mut().map(|logged| &mut *logged.entry);
         match self.route(peer, &mut parts, incoming, &id, line).await {
             Ok(mut response) => {
@@ -165,6 +171,12 @@ impl Gateway {
         if let Some(entry) = &mut entry {
             entry.routed(&service, client, asked.host.clone(), &parts.headers);
         }
+        let log_calls = self.settings.access_log && self.settings.log_calls;
+        let begun = self.tracer.request(&mut parts.headers, log_calls);
+        let trace = begun.as_ref().map(|begun| begun.trace.clone());
+        if let (Some(entry), Some(begun)) = (&mut entry, begun) {
+            entry.traced(begun);
+        }
 
         // What few requests need is boxed, so that the others do not carry room for it about.
         let held = match service.is_coming() {
@@ -188,6 +200,7 @@ impl Gateway {
             request: Request::from_parts(absolute(parts, peer, asked.authority.clone())?, body),
             stamp: Some(Stamp::new(asked, id)),
             request_id: id.clone(),
+            trace,
             depth,
             deadline,
             route: Some(route),

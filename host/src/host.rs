@@ -32,6 +32,7 @@ use crate::operator::Callee;
 use crate::scheduler::{self, Scheduler};
 use crate::service::{Hold, INCIDENTS_WAITING, Revision, Service};
 use crate::supervisor::{self, Charge, Desk, Supervisor};
+use crate::trace::Tracer;
 use crate::{task, usage};
 
 /// How long a start waits for services that are still starting before it lets clients in: they
@@ -221,6 +222,7 @@ pub struct Host {
     connections: Arc<dyn Fn() -> usize + Send + Sync>,
     engines: Arc<[(Kind, wasmtime::Engine)]>,
     drain_timeout: Duration,
+    tracer: Arc<Tracer>,
     origin: Instant,
     memory: Arc<HostMemory>,
     /// What the watch on the memory saw last.
@@ -306,7 +308,8 @@ impl Host {
         })
         // Conflicts have been found when the manifest was read.
         .map_err(|_| StartError::Mistakes(Vec::new()))?;
-        let gateway = Gateway::new(routes, gateway_settings(manifest), sink);
+        let tracer: Arc<Tracer> = Arc::default();
+        let gateway = Gateway::new(routes, gateway_settings(manifest), sink, tracer.clone());
         let (stopping, stopping_out) = watch::channel(Stopping::No);
         let listener = Listener::new(
             sockets,
@@ -333,6 +336,7 @@ impl Host {
             connections,
             engines,
             drain_timeout: manifest.http.drain_timeout,
+            tracer,
             origin,
             memory,
             seen,
@@ -386,15 +390,21 @@ impl Host {
         }
     }
 
+    /// What hands out the spans of requests, for an exporter to listen to.
+    pub fn tracer(&self) -> &Arc<Tracer> {
+        &self.tracer
+    }
+
     /// A service by its name, for the operator to call.
     pub fn callees(&self) -> impl Fn(&str) -> Option<Callee> + Send + Sync + Clone + 'static {
-        let services = self.services.clone();
+        let (services, tracer) = (self.services.clone(), self.tracer.clone());
         move |wanted| {
             let mut services = services.iter();
             let (_, hosted) = services.find(|(name, _)| name.as_str() == wanted)?;
             let answering = hosted.service.active();
             let revision = answering.unwrap_or_else(|| hosted.revision.clone());
-            Some(Callee::new(hosted.service.clone(), revision))
+            let service = hosted.service.clone();
+            Some(Callee::new(service, revision, tracer.clone()))
         }
     }
 
@@ -615,6 +625,7 @@ fn gateway_settings(manifest: &skep_core::manifest::Manifest) -> gateway::Settin
     let http = &manifest.http;
     gateway::Settings {
         access_log: http.access_log,
+        log_calls: http.log_calls,
         trusted_proxies: http.trusted_proxies.clone(),
         header_bytes: http.limits.header_bytes.as_u64(),
         header_count: http.limits.header_count as usize,

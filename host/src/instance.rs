@@ -282,14 +282,14 @@ impl GuestState {
 
     /// It is given something to do.
     pub(crate) fn begin(&mut self, errand: Errand) {
-        self.hooks.set_depth(errand.depth);
+        self.hooks.begin(&errand);
         self.errand = errand;
     }
 
     /// It is given something more to do, beside what it is at work for.
     pub(crate) fn begin_beside(&mut self, errand: Errand) {
         self.errand.join(errand);
-        self.hooks.set_depth(self.errand.depth);
+        self.hooks.begin(&self.errand);
     }
 
     /// From now on what its guest closes is closed by the guest, until what is returned is dropped,

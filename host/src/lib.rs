@@ -43,3 +43,4 @@ pub mod scheduler;
 
 pub mod log;
 pub mod task;
+pub mod trace;

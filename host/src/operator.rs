@@ -15,6 +15,7 @@ use crate::gateway::RequestId;
 use crate::instance::cargo::{Cargo, Signature, Values};
 use crate::instance::errand::Errand;
 use crate::service::{CallError, CallKind, Function, Invocation, Revision, Service, Wanted};
+use crate::trace::{Spent, Tracer};
 use crate::wave;
 
 /// The caller's name in reports of crashes. No service can have it: there is a space in it.
@@ -164,6 +165,7 @@ pub struct Callee {
     service: Arc<Service>,
     /// What is exported is known also while nobody answers.
     revision: Arc<Revision>,
+    tracer: Arc<Tracer>,
 }
 
 /// A call that has been understood.
@@ -186,8 +188,12 @@ pub struct Answered {
 
 impl Callee {
     /// This service. `revision` answers, or would.
-    pub fn new(service: Arc<Service>, revision: Arc<Revision>) -> Callee {
-        Callee { service, revision }
+    pub fn new(service: Arc<Service>, revision: Arc<Revision>, tracer: Arc<Tracer>) -> Callee {
+        Callee {
+            service,
+            revision,
+            tracer,
+        }
     }
 
     /// What it exports.
@@ -270,6 +276,7 @@ impl Callee {
             function: function.clone(),
             errand: Errand {
                 request: Some(request.clone()),
+                trace: self.tracer.call(),
                 deadline: timeout.and_then(|timeout| began.checked_add(timeout)),
                 ..Errand::default()
             },
@@ -277,8 +284,10 @@ impl Callee {
             arguments: Cargo::Values(Values::plain(arguments)),
             wanted: Wanted::Any,
             mutual: false,
+            presence: None,
+            spent: Spent::default(),
         };
-        let answered = self.service.invoke(&mut invocation).await;
+        let answered = self.service.invoke(&mut invocation, began).await;
         let answered = answered.map_err(|unanswered| {
             let error = self.service.call_error(&function, unanswered.cause);
             self.not_answered(error, began, timeout)

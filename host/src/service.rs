@@ -38,6 +38,7 @@ use crate::instance::errand::Errand;
 use crate::instance::live::{Code, Live};
 use crate::instance::once::{self, Exchange, OnceBody, Progress};
 use crate::instance::{Failure, shared};
+use crate::trace::Trace;
 
 /// Counts since the host began; relaxed, for people and metrics.
 #[derive(Debug, Default)]
@@ -72,6 +73,8 @@ pub(crate) struct Call {
     /// What is still to be written into its headers. A probe has none.
     pub(crate) stamp: Option<Stamp>,
     pub(crate) request_id: RequestId,
+    /// The trace that it is part of, if anybody cares.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// How many requests of services led to this one.
     pub(crate) depth: u32,
     /// The route's own deadline, instead of the service's.
@@ -87,6 +90,7 @@ impl Call {
     fn errand(&self, deadline: Instant) -> Errand {
         Errand {
             request: Some(self.request_id.clone()),
+            trace: self.trace.clone(),
             depth: self.depth,
             deadline: Some(deadline),
             waiting: None,

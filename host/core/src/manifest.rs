@@ -88,6 +88,8 @@ pub struct Http {
     pub trusted_proxies: Vec<Network>,
     /// Whether each request is written to the log.
     pub access_log: bool,
+    /// Whether its line tells of the calls between services that it led to.
+    pub log_calls: bool,
     pub limits: HttpLimits,
     /// What requests under way get when the host stops.
     pub drain_timeout: Duration,

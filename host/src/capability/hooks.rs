@@ -7,13 +7,17 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::Granted;
 use crate::instance::PIECE;
+use crate::instance::errand::Errand;
 use crate::outgoing::{DEPTH_HEADER, OutgoingScope, Sending, Sent};
+use crate::trace::Trace;
 
 /// The hooks of one instance. Dropped before the instance's resources: see [`OutgoingScope`].
 pub(crate) struct Hooks {
     granted: Arc<Granted>,
     /// How many requests of services led to the one being served.
     depth: u32,
+    /// The trace that it is part of.
+    trace: Option<Arc<Trace>>,
     /// Made when the guest sends its first request; most never do.
     outgoing: Option<OutgoingScope>,
 }
@@ -23,6 +27,7 @@ impl Hooks {
         Hooks {
             granted,
             depth: 0,
+            trace: None,
             outgoing: None,
         }
     }
@@ -31,11 +36,12 @@ impl Hooks {
         &self.granted
     }
 
-    /// The instance is given a request that is the `depth`th of a chain.
-    pub(crate) fn set_depth(&mut self, depth: u32) {
-        self.depth = depth;
+    /// The instance is given something to do.
+    pub(crate) fn begin(&mut self, errand: &Errand) {
+        self.depth = errand.depth;
+        self.trace.clone_from(&errand.trace);
         if let Some(scope) = &mut self.outgoing {
-            scope.set_depth(depth);
+            scope.begin(self.depth, self.trace.clone());
         }
     }
 
@@ -90,9 +96,11 @@ impl WasiHttpHooks for Hooks {
         let Some(client) = &self.granted.outgoing else {
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         };
-        let scope = self
-            .outgoing
-            .get_or_insert_with(|| client.scope(self.depth));
+        let scope = self.outgoing.get_or_insert_with(|| {
+            let mut scope = client.scope(self.depth);
+            scope.begin(self.depth, self.trace.clone());
+            scope
+        });
         scope.send(request, options)
     }
 }

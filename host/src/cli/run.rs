@@ -29,17 +29,22 @@ pub struct Run {
     /// Listen here instead of where the manifest says; port 0 lets the system choose
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
+    /// List in each request's line of the log the calls between services that it led to, as
+    /// `http.log-calls` does
+    #[arg(long)]
+    log_calls: bool,
     #[command(flatten)]
     log: LogOptions,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Run) -> ExitCode {
-    let application = match deploy::read(&arguments.manifest) {
+    let mut application = match deploy::read(&arguments.manifest) {
         Ok(application) => application,
         Err(error) => return report::deploy_error(&error, true).into(),
     };
     report::mistakes(&application.source, &[], &application.warnings);
+    application.manifest.http.log_calls |= arguments.log_calls;
     let listen = (!arguments.listen.is_empty()).then(|| arguments.listen.clone());
     serve(application, listen, &arguments.log, true)
 }

@@ -12,18 +12,20 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 
+use super::Arrival;
 use super::body::BodyReport;
 use super::fault::{Fault, Row};
 use super::request_id::{self, RequestId};
-use super::{Arrival, TRACEPARENT};
 use crate::lag::{self, Lag, Pace};
 use crate::log::Sink;
 use crate::log::access::{AccessRecord, AccessService};
 use crate::service::{AnswerBody, BodyError, CallRecord, Service};
+use crate::trace::{Begun, Span, TRACEPARENT, Work};
 
-/// What is collected of a request for its log line.
+/// What is collected of a request for its log line and its span.
 pub(crate) struct Entry {
-    sink: Sink,
+    /// None if no line is wanted.
+    sink: Option<Sink>,
     arrival: Arrival,
     method: Method,
     uri: Uri,
@@ -32,6 +34,7 @@ pub(crate) struct Entry {
     client: IpAddr,
     host: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
+    trace: Option<Begun>,
     service: Option<Arc<Service>>,
     record: CallRecord,
     report: Option<Arc<BodyReport>>,
@@ -42,13 +45,13 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn open(
-        sink: &Sink,
+        sink: Option<&Sink>,
         parts: &http::request::Parts,
         id: RequestId,
         client: IpAddr,
     ) -> Logged {
         let entry = Box::new(Entry {
-            sink: sink.clone(),
+            sink: sink.cloned(),
             arrival: Arrival {
                 time: SystemTime::now(),
                 clock: Instant::now(),
@@ -60,6 +63,7 @@ impl Entry {
             client,
             host: parts.headers.get(http::header::HOST).cloned(),
             traceparent: None,
+            trace: None,
             service: None,
             record: CallRecord::default(),
             report: None,
@@ -81,6 +85,10 @@ impl Entry {
         self.client = client;
         self.host = Some(host);
         self.traceparent = headers.get(&TRACEPARENT).cloned();
+    }
+
+    pub(crate) fn traced(&mut self, begun: Begun) {
+        self.trace = begun.trace.is_recorded().then_some(begun);
     }
 
     pub(crate) fn called(&mut self, record: CallRecord, report: Option<Arc<BodyReport>>) {
@@ -121,7 +129,36 @@ impl Entry {
         }
     }
 
-    fn log(&self, sent: u64) {
+    fn over(&self, sent: u64) {
+        if let Some(sink) = &self.sink {
+            self.log(sink, sent);
+        }
+        if let Some(begun) = &self.trace {
+            begun.trace.ended(|| self.span(begun));
+        }
+    }
+
+    fn span(&self, begun: &Begun) -> Span {
+        Span {
+            context: begun.trace.here(),
+            parent: begun.parent,
+            began: self.arrival.time,
+            duration: self.arrival.clock.elapsed(),
+            service: self.service.as_ref().map(|service| service.name().clone()),
+            revision: self.record.revision,
+            work: Work::Request {
+                method: self.method.clone(),
+                path: self.uri.path().into(),
+                status: self.status.map(|status| status.as_u16()),
+            },
+            outcome: self.outcome,
+            queued: self.record.queued,
+            cpu: self.record.cpu,
+            bytes: None,
+        }
+    }
+
+    fn log(&self, sink: &Sink, sent: u64) {
         let text = |value: &Option<HeaderValue>| -> Option<String> {
             value
                 .as_ref()
@@ -134,6 +171,8 @@ impl Entry {
             .as_ref()
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
+        let begun = self.trace.as_ref();
+        let calls = begun.and_then(|begun| begun.trace.calls());
         let record = AccessRecord {
             time: self.arrival.time,
             request_id: self.id.as_str(),
@@ -156,8 +195,10 @@ impl Entry {
             outcome: self.outcome,
             error: self.error.as_deref(),
             traceparent: traceparent.as_deref(),
+            span: begun.map(|begun| begun.trace.here()),
+            calls: calls.as_deref(),
         };
-        record.log(&self.sink);
+        record.log(sink);
     }
 }
 
@@ -181,7 +222,7 @@ pub(crate) struct Logged {
 
 impl Drop for Logged {
     fn drop(&mut self) {
-        self.entry.log(self.sent);
+        self.entry.over(self.sent);
     }
 }
 

@@ -41,6 +41,8 @@ impl Gateway {
                 outcome: row.label,
                 error: error.as_deref(),
                 traceparent: None,
+                span: None,
+                calls: None,
             };
             record.log(&self.sink);
         }

@@ -98,6 +98,14 @@ impl Cargo {
         })
     }
 
+    /// How many bytes it is; none where values cross one by one.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        match self {
+            Cargo::Message(message) => Some(message.len()),
+            Cargo::Values(_) => None,
+        }
+    }
+
     /// Which instance of the callee its handles want.
     pub(crate) fn instance(&self) -> &Whose {
         match self {

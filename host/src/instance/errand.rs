@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::gateway::RequestId;
+use crate::trace::Trace;
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Errand {
     /// The request of a client that it began with; none for what the host does of its own accord.
     pub(crate) request: Option<RequestId>,
+    /// The trace that it is part of, if anybody cares.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// How many requests and calls of services led to this one.
     pub(crate) depth: u32,
     /// When nobody waits for it any more.
@@ -36,6 +39,7 @@ impl Errand {
         };
         Errand {
             request: self.request.clone(),
+            trace: self.trace.clone(),
             depth: self.depth.saturating_add(1),
             deadline: self.deadline,
             waiting: Some(Arc::new(waiting)),
@@ -56,7 +60,7 @@ impl Errand {
 
     /// Another errand has come to an instance that is still at work for this one. Nobody can tell
     /// which of them a call of the instance's is for, so that each counts as the deeper and the
-    /// more patient of the two.
+    /// more patient of the two, and is in no trace: it might be the wrong one.
     pub(crate) fn join(&mut self, other: Errand) {
         let depth = self.depth.max(other.depth);
         let deadline = match (self.deadline, other.deadline) {
@@ -66,6 +70,7 @@ impl Errand {
         *self = Errand {
             depth,
             deadline,
+            trace: None,
             ..other
         };
     }
@@ -101,5 +106,19 @@ mod tests {
         assert_eq!(both.deadline, Some(now + Duration::from_secs(2)));
         both.join(Errand::default());
         assert_eq!(both.deadline, None);
+    }
+
+    #[test]
+    fn two_errands_at_once_are_in_no_trace() {
+        let mut headers = http::HeaderMap::new();
+        let tracer = crate::trace::Tracer::default();
+        let mut errand = || Errand {
+            trace: tracer.request(&mut headers, true).map(|begun| begun.trace),
+            ..Errand::default()
+        };
+        let (mut one, other) = (errand(), errand());
+        assert!(one.next(1).trace.is_some());
+        one.join(other);
+        assert!(one.next(1).trace.is_none());
     }
 }

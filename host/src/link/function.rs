@@ -18,6 +18,7 @@ use crate::instance::GuestState;
 use crate::instance::cargo::{Cargo, Signature, Values, Whose};
 use crate::instance::meter::Meter;
 use crate::service::{CallCause, CallError, Function, Invocation, Wanted};
+use crate::trace::Spent;
 
 /// See the module. Shared by all instances of the caller.
 pub(super) struct Link {
@@ -213,6 +214,7 @@ impl Link {
                 .signature
                 .has_pipes()
                 .then(|| state.holdings().presence()),
+            spent: Spent::default(),
         })
     }
 }

@@ -157,6 +157,7 @@ impl Handler {
                 depth: errand.depth,
                 deadline: left.into_iter().chain(own).min(),
                 route: None,
+                trace: errand.trace.clone(),
                 head_only: false,
             }
         };

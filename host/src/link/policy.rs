@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::instance::cargo::Cargo;
 use crate::service::{CallCause, CallError, CallKind, Invocation, Restraint, Service, Unanswered};
+use crate::trace::Spent;
 
 /// The pause before the first retry; it grows fourfold with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -75,7 +76,10 @@ impl Policy {
         let mut now = Instant::now();
         let _place = match self.place() {
             Ok(place) => place,
-            Err(cause) => return Err(self.callee.call_error(&invocation.function, cause)),
+            Err(cause) => {
+                self.refuse(&invocation, &cause);
+                return Err(self.callee.call_error(&invocation.function, cause));
+            }
         };
         let patience = invocation.errand.deadline;
         let own = self.said.timeout.map(|timeout| now + timeout);
@@ -162,7 +166,10 @@ impl Policy {
     ) -> Result<Cargo, Unanswered> {
         let mut trial = match self.admit(now) {
             Ok(trial) => trial,
-            Err(cause) => return Err(Unanswered::refused(cause)),
+            Err(cause) => {
+                self.refuse(invocation, &cause);
+                return Err(Unanswered::refused(cause));
+            }
         };
         let answered = self.callee.invoke(invocation, now).await;
         if let Some(trial) = &mut trial {
@@ -172,6 +179,13 @@ impl Policy {
             };
         }
         answered
+    }
+
+    /// Leaves a span of a call that is not made.
+    fn refuse(&self, invocation: &Invocation, cause: &CallCause) {
+        if let Some((span, _)) = invocation.span(self.callee.name()) {
+            span.end(cause.label(), Spent::default(), None);
+        }
     }
 
     fn admit(&self, now: Instant) -> Result<Option<Trial<'_>>, CallCause> {

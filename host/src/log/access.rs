@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::line::{JsonLine, Level, Paint, address, painted, readable_head};
 use super::{Sink, Style, text};
+use crate::trace::{Calls, Context};
 
 /// Bytes shown of a path. A longer one is a mistake or an attack, and either shows in its head.
 const PATH_SHOWN: usize = 1024;
@@ -51,6 +52,10 @@ pub struct AccessRecord<'a> {
     pub error: Option<&'a str>,
     /// The trace this request is part of, as in the `traceparent` header.
     pub traceparent: Option<&'a str>,
+    /// The request's own span, if spans are recorded.
+    pub(crate) span: Option<Context>,
+    /// The calls that it led to, if they are wanted.
+    pub(crate) calls: Option<&'a Calls>,
 }
 
 /// The part of an [`AccessRecord`] that only exists if the request reached a service.
@@ -112,6 +117,16 @@ impl AccessRecord<'_> {
         if let Some(traceparent) = self.traceparent {
             line.text_cut("traceparent", traceparent, NAME_SHOWN);
         }
+        if let Some(span) = &self.span {
+            line.hexadecimal("trace", &span.trace);
+            line.hexadecimal("span", &span.span);
+        }
+        if let Some(calls) = self.calls {
+            render_calls_json(line.value("calls"), calls);
+            if calls.omitted > 0 {
+                line.number("calls_omitted", calls.omitted);
+            }
+        }
         line.close();
     }
 
@@ -152,6 +167,9 @@ impl AccessRecord<'_> {
             out.push(' ');
             text::plain(out, self.outcome);
         }
+        if let Some(calls) = self.calls {
+            render_calls_readable(out, calls);
+        }
     }
 
     /// An answer of 500 and above is somebody's failure on this side; all else is daily business.
@@ -181,6 +199,54 @@ impl AccessService<'_> {
             out.push('#');
             text::number(out, instance);
         }
+    }
+}
+
+fn render_calls_json(out: &mut String, calls: &Calls) {
+    out.push('[');
+    for (place, span) in calls.spans.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        let mut call = JsonLine::object(out);
+        call.text("service", span.service.as_deref().unwrap_or_default());
+        call.number("revision", span.revision);
+        // Names of components are a stranger's.
+        call.text_cut("function", &span.work.to_string(), NAME_SHOWN);
+        call.text("outcome", span.outcome);
+        call.millis("duration_ms", span.duration);
+        call.millis("queue_ms", span.queued);
+        call.millis("cpu_ms", span.cpu);
+        if let Some(bytes) = span.bytes {
+            call.number("argument_bytes", bytes.arguments);
+            call.number("result_bytes", bytes.results);
+        }
+        call.hexadecimal("span", &span.context.span);
+        if let Some(parent) = &span.parent {
+            call.hexadecimal("parent", parent);
+        }
+        call.close();
+    }
+    out.push(']');
+}
+
+/// ` calls catalog shop:catalog/products@0.2.0#find ok 0.034ms, …`
+fn render_calls_readable(out: &mut String, calls: &Calls) {
+    for (place, span) in calls.spans.iter().enumerate() {
+        out.push_str(if place > 0 { ", " } else { " calls " });
+        text::plain(out, span.service.as_deref().unwrap_or_default());
+        out.push(' ');
+        readable_cut(out, &span.work.to_string(), NAME_SHOWN);
+        out.push(' ');
+        text::plain(out, span.outcome);
+        out.push(' ');
+        text::millis(out, span.duration);
+        out.push_str("ms");
+    }
+    if calls.omitted > 0 {
+        out.push_str(" and ");
+        text::number(out, calls.omitted);
+        out.push_str(" more");
     }
 }
 

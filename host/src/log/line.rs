@@ -50,6 +50,12 @@ impl<'a> JsonLine<'a> {
         JsonLine { out }
     }
 
+    /// An object within a line: the first member is written without a comma.
+    pub(super) fn object(out: &'a mut String) -> JsonLine<'a> {
+        out.push('{');
+        JsonLine { out }
+    }
+
     pub(super) fn text(&mut self, key: &'static str, value: &str) {
         text::json(self.value(key), value);
     }
@@ -81,6 +87,12 @@ impl<'a> JsonLine<'a> {
         text::millis(self.value(key), value);
     }
 
+    /// An id that displays itself as hexadecimal digits.
+    pub(super) fn hexadecimal(&mut self, key: &'static str, value: &dyn std::fmt::Display) {
+        // Writing to a String does not fail.
+        let _ = write!(self.value(key), "\"{value}\"");
+    }
+
     pub(super) fn address(&mut self, key: &'static str, value: IpAddr) {
         let out = self.value(key);
         out.push('"');
@@ -90,7 +102,10 @@ impl<'a> JsonLine<'a> {
 
     /// Writes the key; the caller writes the value, which must be JSON.
     pub(super) fn value(&mut self, key: &'static str) -> &mut String {
-        self.out.push_str(",\"");
+        if !self.out.ends_with('{') {
+            self.out.push(',');
+        }
+        self.out.push('"');
         self.out.push_str(key);
         self.out.push_str("\":");
         self.out

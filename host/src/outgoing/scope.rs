@@ -1,5 +1,5 @@
-//! One instance's part in the service's outgoing requests: how deep it is called, and whether it
-//! still lives.
+//! One instance's part in the service's outgoing requests: how deep it is called, in which trace, and
+//! whether it still lives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +8,7 @@ use http::Request;
 use wasmtime_wasi_http::{RequestOptions, WasiBody};
 
 use super::{OutgoingClient, Sent};
+use crate::trace::Trace;
 
 /// The handle through which one instance sends.
 ///
@@ -21,6 +22,7 @@ pub struct OutgoingScope {
     client: OutgoingClient,
     life: Arc<Life>,
     depth: u32,
+    trace: Option<Arc<Trace>>,
 }
 
 /// Whether the guest behind a body can still end it.
@@ -41,11 +43,15 @@ impl OutgoingScope {
             client,
             life: Arc::default(),
             depth,
+            trace: None,
         }
     }
 
     /// Sends a request for this instance; the body of `WasiHttpHooks::send_request`.
-    pub fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Sent {
+    pub fn send(&self, mut request: Request<WasiBody>, options: Option<RequestOptions>) -> Sent {
+        if let Some(trace) = &self.trace {
+            trace.write(request.headers_mut());
+        }
         self.client
             .send_within(request, options, Some(self.life()), self.depth)
     }
@@ -55,9 +61,10 @@ impl OutgoingScope {
         Arc::clone(&self.life)
     }
 
-    /// A reused instance answers its next request: `depth` is that request's.
-    pub fn set_depth(&mut self, depth: u32) {
+    /// The instance is given something to do: so deep in a chain, and as part of this trace.
+    pub(crate) fn begin(&mut self, depth: u32, trace: Option<Arc<Trace>>) {
         self.depth = depth;
+        self.trace = trace;
     }
 
     /// The instance ended well: what its bodies still hold may be sent to the end.

@@ -124,6 +124,30 @@ impl CallError {
 }
 
 impl CallCause {
+    /// Its name in traces and in the log's lists of calls.
+    pub fn label(&self) -> &'static str {
+        match self {
+            CallCause::Refused(Refused::Closed(_)) => "unavailable",
+            CallCause::Refused(Refused::Shed(shed)) => match shed {
+                Shed::QueueFull => "queue-full",
+                Shed::QueueTimeout => "queue-timeout",
+                Shed::Memory => "memory-pressure",
+            },
+            CallCause::Refused(Refused::Failed(failure)) => failure.label(),
+            CallCause::Restrained(Restraint::Timeout(_)) => "link-timeout",
+            CallCause::Restrained(Restraint::Concurrency) => "link-concurrency",
+            CallCause::Restrained(Restraint::Breaker { .. }) => "link-breaker",
+            CallCause::Kept => "instances-kept",
+            CallCause::Stale => "stale-handle",
+            CallCause::Cut => "instance-lost",
+            CallCause::TooDeep
+            | CallCause::NoFunction
+            | CallCause::Worker
+            | CallCause::TwoInstances
+            | CallCause::Awaited => "call-impossible",
+        }
+    }
+
     /// As [`CallError::kind`].
     pub fn kind(&self) -> CallKind {
         match self {

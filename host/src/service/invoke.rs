@@ -7,7 +7,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,6 +25,7 @@ use crate::instance::meter::Meter;
 use crate::instance::pipe::OnCut;
 use crate::outgoing::MAX_DEPTH;
 use crate::task;
+use crate::trace::{Bytes, Open, Spent, Trace, Work};
 
 /// What is called, by whom, with what.
 pub(crate) struct Invocation {
@@ -38,6 +39,8 @@ pub(crate) struct Invocation {
     pub(crate) mutual: bool,
     /// The caller's, if the call may outlast its results, for streams and futures.
     pub(crate) presence: Option<Presence>,
+    /// What the latest attempt took, as far as it is known.
+    pub(crate) spent: Spent,
 }
 
 /// The instance that is to answer.
@@ -74,15 +77,44 @@ impl Service {
         invocation: &mut Invocation,
         now: Instant,
     ) -> Result<Cargo, Unanswered> {
+        let Some((span, inner)) = invocation.span(&self.name) else {
+            return self.attempt(invocation, now).await;
+        };
+        let arguments = invocation.arguments.bytes();
+        invocation.spent = Spent::default();
+        let outer = invocation.errand.trace.replace(inner);
+        let answered = Box::pin(self.attempt(invocation, now)).await;
+        invocation.errand.trace = outer;
+        match &answered {
+            Ok(results) => {
+                let bytes = arguments.zip(results.bytes());
+                let bytes = bytes.map(|(arguments, results)| Bytes { arguments, results });
+                span.end("ok", invocation.spent, bytes);
+            }
+            Err(unanswered) => span.end(unanswered.cause.label(), invocation.spent, None),
+        }
+        answered
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        invocation: &mut Invocation,
+        now: Instant,
+    ) -> Result<Cargo, Unanswered> {
         let arguments = std::mem::take(&mut invocation.arguments);
         let began = self.begin(invocation, now).await;
         let (revision, place, deadline, lease) = match began {
             Ok(Begun {
                 revision,
                 place,
+                queued,
                 deadline,
                 lease,
-            }) => (revision, place, deadline, lease),
+            }) => {
+                invocation.spent.revision = revision.number();
+                invocation.spent.queued = queued;
+                (revision, place, deadline, lease)
+            }
             Err(cause) => return Err(Unanswered::never(cause, arguments)),
         };
         let Some((code, pool)) = revision.provider() else {
@@ -129,10 +161,14 @@ impl Service {
             deadline,
             _place: place,
         };
+        let mut spent = std::mem::take(&mut invocation.spent);
         let answered = match invocation.presence.clone() {
-            None => under_way.ended(|| invocation.doing()).await,
-            Some(presence) => Box::pin(under_way.answered(presence, invocation.doing())).await,
+            None => under_way.ended(|| invocation.doing(), &mut spent).await,
+            Some(presence) => {
+                Box::pin(under_way.answered(presence, invocation.doing(), &mut spent)).await
+            }
         };
+        invocation.spent = spent;
         if answered.is_ok() {
             self.counters.answered.fetch_add(1, Ordering::Relaxed);
             self.counters.since_incident.fetch_add(1, Ordering::Relaxed);
@@ -161,43 +197,50 @@ impl Service {
             return Err(CallCause::TooDeep);
         }
         let lease = invocation.lease()?;
-        let revision = match &lease {
+        let (revision, held) = match &lease {
             // Its door does not matter: who has a handle is inside.
-            Some(lease) => lease.revision().clone(),
+            Some(lease) => (lease.revision().clone(), Duration::ZERO),
             None => self.answering(invocation.errand.deadline).await?,
         };
         let own = arrived + revision.limits().deadline;
         let deadline = invocation.errand.deadline.map_or(own, |of| of.min(own));
         let admission = revision.room_for_calls();
         let entered = if invocation.mutual {
-            admission.enter_mutual()
+            admission
+                .enter_mutual()
+                .map(|place| (place, Duration::ZERO))
         } else {
             match admission.try_enter() {
-                Some(place) => Ok(place),
-                None => Box::pin(admission.enter(deadline))
-                    .await
-                    .map(|(place, _)| place),
+                Some(place) => Ok((place, Duration::ZERO)),
+                None => Box::pin(admission.enter(deadline)).await,
             }
         };
-        let place = entered.map_err(|shed| {
+        let (place, waited) = entered.map_err(|shed| {
             self.counters.shed.fetch_add(1, Ordering::Relaxed);
             CallCause::Refused(Refused::Shed(shed))
         })?;
         Ok(Begun {
             revision,
             place,
+            queued: held + waited,
             deadline,
             lease,
         })
     }
 
-    /// The revision behind the door, which may be about to open.
-    async fn answering(&self, deadline: Option<Instant>) -> Result<Arc<Revision>, CallCause> {
+    /// The revision behind the door, which may be about to open; and how long that took.
+    async fn answering(
+        &self,
+        deadline: Option<Instant>,
+    ) -> Result<(Arc<Revision>, Duration), CallCause> {
+        let mut held = Duration::ZERO;
         if self.is_coming() {
+            let arrived = Instant::now();
             Box::pin(self.hold_until(deadline)).await;
+            held = arrived.elapsed();
         }
         match &**self.entrance.load() {
-            Door::Open(revision) => Ok(revision.clone()),
+            Door::Open(revision) => Ok((revision.clone(), held)),
             Door::Closed(closed) => Err(CallCause::Refused(Refused::Closed(closed.clone()))),
         }
     }
@@ -254,15 +297,19 @@ impl UnderWay {
         mut self,
         caller: Presence,
         doing: Option<Doing>,
+        spent: &mut Spent,
     ) -> Result<Cargo, Unanswered> {
         let early = self.calling.early_results();
         let results = tokio::time::timeout_at(self.deadline.into(), early).await;
         let Ok(Some(results)) = results else {
-            return self.ended(|| doing).await;
+            return self.ended(|| doing, spent).await;
         };
+        spent.cpu = self.meter.used();
         task::spawn(task::Kind::Call, async move {
             let (service, meter) = (self.service.clone(), self.meter.clone());
-            let ended = pin!(self.ended(|| doing));
+            // The span was over with the results.
+            let mut unheard = Spent::default();
+            let ended = pin!(self.ended(|| doing, &mut unheard));
             let gone = pin!(caller.lost());
             // How it ended is known to whoever must know: readers, and the service's supervisor.
             if let Either::Right(_) = select(ended, gone).await {
@@ -273,10 +320,15 @@ impl UnderWay {
     }
 
     /// Waits for the end of the call, and makes of it what it is for the service.
-    async fn ended(self, doing: impl FnOnce() -> Option<Doing>) -> Result<Cargo, Unanswered> {
+    async fn ended(
+        self,
+        doing: impl FnOnce() -> Option<Doing>,
+        spent: &mut Spent,
+    ) -> Result<Cargo, Unanswered> {
         let ended = tokio::time::timeout_at(self.deadline.into(), self.calling.ended()).await;
         let cpu = self.meter.used();
         self.service.charge(cpu);
+        spent.cpu = cpu;
         let not_done = match ended {
             Ok(ended) => {
                 match (ended.live, self.seat) {
@@ -317,6 +369,8 @@ struct Begun {
     revision: Arc<Revision>,
     /// Given back when dropped.
     place: OwnedSemaphorePermit,
+    /// How long it waited for that, and for the door.
+    queued: Duration,
     deadline: Instant,
     /// The instance that is to answer, if that is settled.
     lease: Option<Arc<Lease>>,
@@ -340,6 +394,17 @@ impl Unanswered {
 }
 
 impl Invocation {
+    /// The span of an attempt, and the trace as the callee is to have it; none if nobody wants to
+    /// know.
+    pub(crate) fn span(&self, callee: &Arc<str>) -> Option<(Open, Arc<Trace>)> {
+        let trace = self.errand.trace.as_ref()?;
+        trace.call(callee, || Work::Call {
+            caller: self.caller.clone(),
+            interface: self.function.interface.clone(),
+            function: self.function.name.clone(),
+        })
+    }
+
     /// The lease of the instance that is to answer.
     fn lease(&self) -> Result<Option<Arc<Lease>>, CallCause> {
         let awaited = |lease: &Lease| {

@@ -26,6 +26,7 @@ mod middleware;
 mod mistakes;
 mod operator;
 mod policies;
+mod traces;
 mod values;
 
 use fixture::{Connection, Host, Plan, Reply, Service, get, service};

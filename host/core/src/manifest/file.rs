@@ -100,6 +100,9 @@ table! {
         /// Whether each request is written to the log.
         #[schemars(extend("default" = true))]
         "access-log" access_log: bool,
+        /// Whether a request's line in the log lists the calls between services that it led to.
+        #[schemars(extend("default" = false))]
+        "log-calls" log_calls: bool,
         /// What clients may use.
         "limits" limits: HttpLimitsFile,
         /// Requests under way get this long to finish when the host stops; then they are cut.

@@ -3,6 +3,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::*;
+use crate::trace::{Span, Spent, Work};
 
 fn record() -> AccessRecord<'static> {
     AccessRecord {
@@ -27,6 +28,8 @@ fn record() -> AccessRecord<'static> {
         outcome: "ok",
         error: None,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        span: None,
+        calls: None,
     }
 }
 
@@ -102,6 +105,77 @@ fn clients_cannot_forge_lines_or_steer_the_terminal() {
     for key in ["id", "method", "host", "path", "error", "traceparent"] {
         assert_eq!(parsed[key], nasty);
     }
+}
+
+fn calls(count: usize, function: &str) -> (Calls, Span) {
+    let tracer = crate::trace::Tracer::default();
+    let begun = tracer.request(&mut http::HeaderMap::new(), true).unwrap();
+    let work = || Work::Call {
+        caller: "cart".into(),
+        interface: "shop:catalog/products@0.2.0".into(),
+        function: function.into(),
+    };
+    for _ in 0..count {
+        let (call, _) = begun.trace.call(&"catalog".into(), work).unwrap();
+        call.end("ok", Spent::default(), None);
+    }
+    let mut calls = std::mem::take(&mut *begun.trace.calls().unwrap());
+    for span in &mut calls.spans {
+        span.duration = Duration::from_micros(34);
+    }
+    let first = calls.spans[0].clone();
+    (calls, first)
+}
+
+#[test]
+fn calls_are_listed() {
+    let (calls, first) = calls(66, "find");
+    let record = AccessRecord {
+        span: Some(first.context),
+        calls: Some(&calls),
+        ..record()
+    };
+    let parsed: serde_json::Value = serde_json::from_str(&render(&record, Style::Json)).unwrap();
+    assert_eq!(parsed["trace"], first.context.trace.to_string());
+    assert_eq!(parsed["span"], first.context.span.to_string());
+    assert_eq!(parsed["calls_omitted"], 2);
+    let call = serde_json::json!({
+        "service": "catalog",
+        "revision": 0,
+        "function": "shop:catalog/products@0.2.0#find",
+        "outcome": "ok",
+        "duration_ms": 0.034,
+        "queue_ms": 0.0,
+        "cpu_ms": 0.0,
+        "span": first.context.span.to_string(),
+        "parent": first.parent.unwrap().to_string(),
+    });
+    assert_eq!(parsed["calls"][0], call);
+    let line = render(&record, Style::Plain);
+    let call = "catalog shop:catalog/products@0.2.0#find ok 0.034ms";
+    assert!(line.contains(&format!(" calls {call}, {call}, ")), "{line}");
+    assert!(line.ends_with(&format!("{call} and 2 more")), "{line}");
+}
+
+#[test]
+fn the_names_of_functions_are_cut_and_cannot_forge_a_line() {
+    let nasty = format!("get\"}}\n{}", "x".repeat(1 << 20));
+    let (calls, _) = calls(1, &nasty);
+    let record = AccessRecord {
+        calls: Some(&calls),
+        ..record()
+    };
+    for style in [Style::Json, Style::Plain] {
+        let line = render(&record, style);
+        assert!(line.len() < 8 << 10, "{}", line.len());
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+    let parsed: serde_json::Value = serde_json::from_str(&render(&record, Style::Json)).unwrap();
+    let function = parsed["calls"][0]["function"].as_str().unwrap();
+    assert!(
+        function.starts_with("shop:catalog/products@0.2.0#get\"}\nxx"),
+        "{function}"
+    );
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Checker {
                 .map(|list| list.iter().map(|network| network.value).collect())
                 .unwrap_or_default(),
             access_log: good(&file.access_log).is_none_or(|log| log.value),
+            log_calls: good(&file.log_calls).is_some_and(|log| log.value),
             limits,
             drain_timeout: drain_timeout.unwrap_or(limits::DRAIN_TIMEOUT),
         })

@@ -86,6 +86,7 @@ fn the_smallest_manifest_has_the_documented_defaults() {
     let manifest = Manifest::parse("name='a'\nservice.b.component='b.wasm'").unwrap();
     assert_eq!(manifest.http.listen[0].to_string(), "127.0.0.1:8080");
     assert!(manifest.http.access_log);
+    assert!(!manifest.http.log_calls);
     assert_eq!(manifest.http.limits, limits::HttpLimits::default());
     let service = &manifest.services["b"];
     assert_eq!(service.limits, limits::ServiceLimits::default());

@@ -1,0 +1,92 @@
+//! What is done for a request, as spans: the request's own, and one for each call of a service's
+//! function that it leads to, each the child of the one that made it.
+//!
+//! The context is W3C Trace Context's. It travels with the errand, from instance to instance, so that
+//! guests need not know of it. Spans are recorded where somebody wants them: for the request's line of
+//! the log, or for a listener ([`Tracer::listen`]). Where nobody does, a context that came with a
+//! request is passed on as it came, and a request without one costs a look.
+
+mod context;
+mod recorder;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub use self::context::{Context, SpanId, TraceId};
+pub(crate) use self::context::{TRACEPARENT, TRACESTATE};
+pub use self::recorder::Tracer;
+pub(crate) use self::recorder::{Begun, Calls, Open, Spent, Trace};
+
+/// Something that was done, when it is over.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// The trace, and the span's own id.
+    pub context: Context,
+    /// What it was done for; none if this begins the trace.
+    pub parent: Option<SpanId>,
+    /// When it began.
+    pub began: SystemTime,
+    /// How long it took, waiting included.
+    pub duration: Duration,
+    /// Who did it; none if a request reached no service.
+    pub service: Option<Arc<str>>,
+    /// The service's revision; 0 if none was reached.
+    pub revision: u32,
+    /// What it was.
+    pub work: Work,
+    /// `ok`, or the label of what went wrong, as in the log; `cancelled` if nobody waited for the
+    /// end, `unfinished` if there was none yet.
+    pub outcome: &'static str,
+    /// Waiting for room.
+    pub queued: Duration,
+    /// CPU time of the instance that did it, without what it called.
+    pub cpu: Duration,
+    /// Bytes of arguments and results; none where they crossed one by one.
+    pub bytes: Option<Bytes>,
+}
+
+/// What a span is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A client's request.
+    Request {
+        /// `GET`
+        method: http::Method,
+        /// The path, without the query.
+        path: Arc<str>,
+        /// The status answered, if one was.
+        status: Option<u16>,
+    },
+    /// A call of a function.
+    Call {
+        /// The service that called, or the operator.
+        caller: Arc<str>,
+        /// The interface, with its version.
+        interface: Arc<str>,
+        /// The function.
+        function: Arc<str>,
+    },
+}
+
+/// What a call moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes {
+    /// To the callee.
+    pub arguments: u64,
+    /// Back to the caller.
+    pub results: u64,
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Work::Request { method, path, .. } => write!(f, "{method} {path}"),
+            Work::Call {
+                interface,
+                function,
+                ..
+            } => write!(f, "{interface}#{function}"),
+        }
+    }
+}

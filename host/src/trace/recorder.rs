@@ -1,0 +1,466 @@
+//! Who wants spans, and what is kept for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use http::header::{HeaderMap, HeaderValue};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::mpsc;
+
+use super::{Bytes, Context, Span, SpanId, TRACEPARENT, TRACESTATE, Work};
+
+/// Calls of one request that its line of the log tells of. Those beyond are counted.
+const CALLS_KEPT: usize = 64;
+
+/// Begins traces, and hands their spans to a listener. One for the host.
+#[derive(Debug, Default)]
+pub struct Tracer {
+    listener: ArcSwapOption<Listener>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    spans: mpsc::Sender<Span>,
+    lost: AtomicU64,
+}
+
+/// The trace that an errand is part of.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    /// The span that the errand is at.
+    here: Context,
+    /// There is no such span yet: the first call is to be it.
+    unbegun: bool,
+    /// What other tracers along the way have to say to each other.
+    state: Option<HeaderValue>,
+    /// None: the trace is somebody else's, and only passed on.
+    recorder: Option<Arc<Recorder>>,
+}
+
+/// Where the spans of one request go.
+#[derive(Debug)]
+struct Recorder {
+    calls: Option<Mutex<Calls>>,
+    listener: Option<Arc<Listener>>,
+}
+
+/// The calls of one request, in the order in which they began.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) spans: Vec<Span>,
+    /// How many more there were.
+    pub(crate) omitted: u64,
+}
+
+/// A span that is not over. Dropped before its end it counts as cancelled.
+pub(crate) struct Open {
+    span: Option<Span>,
+    clock: Instant,
+    /// Its place among the request's calls.
+    place: Option<usize>,
+    recorder: Arc<Recorder>,
+}
+
+impl Tracer {
+    /// From now on, the spans of requests that begin go here when they are over: so many may wait to
+    /// be taken, and what finds no room is lost and counted ([`Tracer::lost`]). Nothing waits for the
+    /// listener. There is one; it stops by dropping the receiver.
+    pub fn listen(&self, room: usize) -> mpsc::Receiver<Span> {
+        let (spans, receiver) = mpsc::channel(room);
+        let lost = AtomicU64::new(0);
+        self.listener
+            .store(Some(Arc::new(Listener { spans, lost })));
+        receiver
+    }
+
+    /// Spans that the listener was too slow for.
+    pub fn lost(&self) -> u64 {
+        let listener = self.listener.load();
+        let lost = listener.as_ref().map(|listener| &listener.lost);
+        lost.map_or(0, |lost| lost.load(Ordering::Relaxed))
+    }
+
+    /// Whether somebody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        let listener = self.listener.load();
+        let listener = listener.as_ref();
+        listener.is_some_and(|listener| !listener.spans.is_closed())
+    }
+
+    /// The trace of a request with these headers, which are written anew where its spans are
+    /// recorded: what the guest sees is the request's own span. None if there is nothing to record
+    /// and nothing to pass on.
+    pub(crate) fn request(&self, headers: &mut HeaderMap, log_calls: bool) -> Option<Begun> {
+        let listener = self.listener.load();
+        let listener = listener
+            .as_ref()
+            .filter(|listener| !listener.spans.is_closed());
+        let recorded = log_calls || listener.is_some();
+        if !recorded && !headers.contains_key(&TRACEPARENT) {
+            return None;
+        }
+        let outside = Context::of(headers);
+        let state = headers.get(&TRACESTATE).cloned();
+        if !recorded {
+            let here = outside?;
+            let trace = Trace {
+                here,
+                unbegun: false,
+                state,
+                recorder: None,
+            };
+            let (trace, parent) = (Arc::new(trace), None);
+            return Some(Begun { trace, parent });
+        }
+        let here = outside.map_or_else(Context::begin, Context::child);
+        headers.insert(TRACEPARENT, here.header());
+        let recorder = Recorder {
+            calls: log_calls.then(Mutex::default),
+            listener: listener.cloned(),
+        };
+        let trace = Trace {
+            here,
+            unbegun: false,
+            state,
+            recorder: Some(Arc::new(recorder)),
+        };
+        Some(Begun {
+            trace: Arc::new(trace),
+            parent: outside.map(|outside| outside.span),
+        })
+    }
+
+    /// The trace of one call that no request led to; none if nobody listens.
+    pub(crate) fn call(&self) -> Option<Arc<Trace>> {
+        if !self.is_heard() {
+            return None;
+        }
+        let recorder = Recorder {
+            calls: None,
+            listener: self.listener.load_full(),
+        };
+        Some(Arc::new(Trace {
+            here: Context::begin(),
+            unbegun: true,
+            state: None,
+            recorder: Some(Arc::new(recorder)),
+        }))
+    }
+}
+
+/// A request's trace.
+pub(crate) struct Begun {
+    pub(crate) trace: Arc<Trace>,
+    /// The client's span.
+    pub(crate) parent: Option<SpanId>,
+}
+
+impl Trace {
+    /// Whether spans of it are recorded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    /// The span that the errand is at.
+    pub(crate) fn here(&self) -> Context {
+        self.here
+    }
+
+    /// Puts the context into the headers of a request that is made on the errand, unless the guest
+    /// has one of its own.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if headers.contains_key(&TRACEPARENT) {
+            return;
+        }
+        headers.insert(TRACEPARENT, self.here.header());
+        headers.remove(&TRACESTATE);
+        if let Some(state) = &self.state {
+            headers.insert(TRACESTATE, state.clone());
+        }
+    }
+
+    /// A call that is made on the errand begins: its span, and the trace as the callee has it. None
+    /// if nobody wants to know.
+    pub(crate) fn call(
+        &self,
+        service: &Arc<str>,
+        work: impl FnOnce() -> Work,
+    ) -> Option<(Open, Arc<Trace>)> {
+        let recorder = self.recorder.as_ref()?;
+        let (here, parent) = match self.unbegun {
+            true => (self.here, None),
+            false => (self.here.child(), Some(self.here.span)),
+        };
+        let span = Span {
+            context: here,
+            parent,
+            began: SystemTime::now(),
+            duration: Duration::ZERO,
+            service: Some(service.clone()),
+            revision: 0,
+            work: work(),
+            outcome: "unfinished",
+            queued: Duration::ZERO,
+            cpu: Duration::ZERO,
+            bytes: None,
+        };
+        let open = Open {
+            clock: Instant::now(),
+            place: recorder.begun(&span),
+            span: Some(span),
+            recorder: recorder.clone(),
+        };
+        let trace = Trace {
+            here,
+            unbegun: false,
+            state: self.state.clone(),
+            recorder: Some(recorder.clone()),
+        };
+        Some((open, Arc::new(trace)))
+    }
+
+    /// The request itself is over.
+    pub(crate) fn ended(&self, span: impl FnOnce() -> Span) {
+        if let Some(listener) = self.recorder.as_ref().and_then(|r| r.listener.as_ref()) {
+            listener.take(span());
+        }
+    }
+
+    /// The calls so far, if the log wants them.
+    pub(crate) fn calls(&self) -> Option<MutexGuard<'_, Calls>> {
+        Some(self.recorder.as_ref()?.calls.as_ref()?.lock())
+    }
+}
+
+impl Recorder {
+    /// Keeps a place for a call, so that the order is that of their beginnings.
+    fn begun(&self, span: &Span) -> Option<usize> {
+        let mut calls = self.calls.as_ref()?.lock();
+        let place = calls.spans.len();
+        if place == CALLS_KEPT {
+            calls.omitted += 1;
+            return None;
+        }
+        calls.spans.push(span.clone());
+        Some(place)
+    }
+
+    fn ended(&self, place: Option<usize>, span: Span) {
+        let kept = self.calls.as_ref().zip(place);
+        match (kept, &self.listener) {
+            (Some((calls, place)), Some(listener)) => {
+                calls.lock().put(place, span.clone());
+                listener.take(span);
+            }
+            (Some((calls, place)), None) => calls.lock().put(place, span),
+            (None, Some(listener)) => listener.take(span),
+            (None, None) => {}
+        }
+    }
+}
+
+impl Calls {
+    fn put(&mut self, place: usize, span: Span) {
+        if let Some(kept) = self.spans.get_mut(place) {
+            *kept = span;
+        }
+    }
+}
+
+impl Listener {
+    fn take(&self, span: Span) {
+        if self.spans.try_send(span).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is known of a call when it is over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) revision: u32,
+    pub(crate) queued: Duration,
+    pub(crate) cpu: Duration,
+}
+
+impl Open {
+    /// It is over.
+    pub(crate) fn end(mut self, outcome: &'static str, spent: Spent, bytes: Option<Bytes>) {
+        if let Some(span) = &mut self.span {
+            span.outcome = outcome;
+            span.revision = spent.revision;
+            span.queued = spent.queued;
+            span.cpu = spent.cpu;
+            span.bytes = bytes;
+        }
+        self.over();
+    }
+
+    fn over(&mut self) {
+        if let Some(mut span) = self.span.take() {
+            span.duration = self.clock.elapsed();
+            self.recorder.ended(self.place, span);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(span) = &mut self.span {
+            span.outcome = "cancelled";
+        }
+        self.over();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work() -> Work {
+        Work::Call {
+            caller: "front".into(),
+            interface: "a:b/c@1.0.0".into(),
+            function: "get".into(),
+        }
+    }
+
+    fn request(tracer: &Tracer, log_calls: bool) -> Begun {
+        tracer.request(&mut HeaderMap::new(), log_calls).unwrap()
+    }
+
+    fn of_request(begun: &Begun) -> Span {
+        Span {
+            context: begun.trace.here(),
+            parent: begun.parent,
+            began: SystemTime::now(),
+            duration: Duration::ZERO,
+            service: Some("front".into()),
+            revision: 1,
+            work: Work::Request {
+                method: http::Method::GET,
+                path: "/".into(),
+                status: Some(200),
+            },
+            outcome: "ok",
+            queued: Duration::ZERO,
+            cpu: Duration::ZERO,
+            bytes: None,
+        }
+    }
+
+    #[test]
+    fn a_request_that_nobody_wants_to_know_of_has_no_trace() {
+        let tracer = Tracer::default();
+        let mut headers = HeaderMap::new();
+        assert!(tracer.request(&mut headers, false).is_none());
+        assert!(headers.is_empty());
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        headers.insert(TRACEPARENT, HeaderValue::from_static(parent));
+        let passed = tracer.request(&mut headers, false).unwrap().trace;
+        assert_eq!(headers[TRACEPARENT], parent);
+        assert!(!passed.is_recorded());
+        assert!(passed.call(&"back".into(), work).is_none());
+        let mut outgoing = HeaderMap::new();
+        passed.write(&mut outgoing);
+        assert_eq!(outgoing[TRACEPARENT], parent);
+        // A guest that says so itself knows better.
+        let own = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+        outgoing.insert(TRACEPARENT, HeaderValue::from_static(own));
+        passed.write(&mut outgoing);
+        assert_eq!(outgoing[TRACEPARENT], own);
+    }
+
+    #[test]
+    fn a_listener_hears_of_each_span_when_it_is_over() {
+        let tracer = Tracer::default();
+        assert!(!tracer.is_heard());
+        let mut heard = tracer.listen(8);
+        let begun = request(&tracer, false);
+        assert!(begun.trace.calls().is_none(), "the log wants none");
+        let (outer, inner_trace) = begun.trace.call(&"back".into(), work).unwrap();
+        let (inner, _) = inner_trace.call(&"deep".into(), work).unwrap();
+        assert!(heard.try_recv().is_err());
+        drop(inner);
+        let spent = Spent {
+            revision: 3,
+            ..Spent::default()
+        };
+        let bytes = Bytes {
+            arguments: 1,
+            results: 2,
+        };
+        outer.end("ok", spent, Some(bytes));
+        begun.trace.ended(|| of_request(&begun));
+        let spans: Vec<Span> = std::iter::from_fn(|| heard.try_recv().ok()).collect();
+        let [inner, outer, request] = &*spans else {
+            panic!("three spans: {spans:?}")
+        };
+        assert_eq!(inner.outcome, "cancelled");
+        assert_eq!((outer.outcome, outer.revision), ("ok", 3));
+        assert_eq!(outer.bytes, Some(bytes));
+        assert_eq!(inner.parent, Some(outer.context.span));
+        assert_eq!(outer.parent, Some(request.context.span));
+        assert_eq!(inner.context.trace, request.context.trace);
+        assert_eq!(tracer.lost(), 0);
+    }
+
+    #[test]
+    fn a_call_that_no_request_led_to_begins_a_trace() {
+        let tracer = Tracer::default();
+        assert!(tracer.call().is_none());
+        let mut heard = tracer.listen(8);
+        let (outer, trace) = tracer.call().unwrap().call(&"back".into(), work).unwrap();
+        drop(trace.call(&"deep".into(), work));
+        outer.end("ok", Spent::default(), None);
+        let (inner, outer) = (heard.try_recv().unwrap(), heard.try_recv().unwrap());
+        assert_eq!(outer.parent, None);
+        assert_eq!(inner.parent, Some(outer.context.span));
+    }
+
+    #[test]
+    fn a_listener_that_is_too_slow_or_gone_holds_nobody_up() {
+        let tracer = Tracer::default();
+        let heard = tracer.listen(1);
+        let begun = request(&tracer, true);
+        for _ in 0..3 {
+            drop(begun.trace.call(&"back".into(), work));
+        }
+        assert_eq!(tracer.lost(), 2);
+        drop(heard);
+        assert!(!tracer.is_heard());
+        assert!(tracer.request(&mut HeaderMap::new(), false).is_none());
+        assert_eq!(begun.trace.calls().unwrap().spans.len(), 3);
+    }
+
+    #[test]
+    fn calls_are_kept_in_the_order_of_their_beginnings_and_bounded() {
+        let tracer = Tracer::default();
+        let begun = request(&tracer, true);
+        let call = |service: &str| begun.trace.call(&service.into(), work).unwrap().0;
+        let (first, second) = (call("first"), call("second"));
+        second.end("ok", Spent::default(), None);
+        first.end("trap", Spent::default(), None);
+        let unfinished = call("third");
+        for _ in 0..CALLS_KEPT {
+            drop(call("more"));
+        }
+        let calls = begun.trace.calls().unwrap();
+        let told = |span: &Span| (span.service.as_deref().unwrap().to_owned(), span.outcome);
+        let told: Vec<_> = calls.spans.iter().take(4).map(told).collect();
+        let wanted = [
+            ("first", "trap"),
+            ("second", "ok"),
+            ("third", "unfinished"),
+            ("more", "cancelled"),
+        ];
+        let wanted = wanted.map(|(service, outcome)| (service.to_owned(), outcome));
+        assert_eq!(told, wanted);
+        assert_eq!(calls.spans.len(), CALLS_KEPT);
+        assert_eq!(calls.omitted, 3);
+        drop(calls);
+        drop(unfinished);
+    }
+}
