@@ -95,9 +95,10 @@ pub fn run(arguments: &Call) -> Exit {
 fn show(arguments: &Call, returned: &Returned) -> Exit {
     let mut out = std::io::stdout().lock();
     let written = match &returned.result {
-        result if arguments.json => serde_json::to_writer_pretty(&mut out, result)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out)),
+        result if arguments.json => match serde_json::to_string_pretty(result) {
+            Ok(text) => writeln!(out, "{}", harmless(&text)),
+            Err(error) => Err(error.into()),
+        },
         // The function returns nothing.
         serde_json::Value::Null => Ok(()),
         serde_json::Value::String(text) => writeln!(out, "{text}"),
@@ -108,6 +109,23 @@ fn show(arguments: &Call, returned: &Returned) -> Exit {
         (Ok(()), Outcome::Err) => Exit::Err,
         (Ok(()), Outcome::Ok | Outcome::Value) => Exit::Ok,
     }
+}
+
+/// JSON without what would steer the terminal of who reads it. Such characters are in strings alone,
+/// where their numbers say the same.
+fn harmless(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        let shown = c == '\n' || c.is_ascii_graphic() || c.escape_debug().len() == 1;
+        if shown {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            text.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    text
 }
 
 fn list(arguments: &Call, mut listed: Vec<Listed>) -> Exit {
@@ -175,4 +193,23 @@ fn fail(why: &str, exit: Exit) -> Exit {
         why.replace(char::is_control, " ")
     );
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_the_same_without_what_steers_a_terminal() {
+        let value =
+            serde_json::json!({ "a \"b\" \\ ü ☃ 😂": "\u{1b}[31m\u{7f}\u{9b}\u{202e}\u{e0001}\n" });
+        let written = serde_json::to_string_pretty(&value).unwrap();
+        let text = harmless(&written);
+        assert!(text.contains("ü ☃ 😂"), "{text}");
+        for c in ['\u{1b}', '\u{7f}', '\u{9b}', '\u{202e}', '\u{e0001}'] {
+            assert!(!text.contains(c), "{c:?} in {text}");
+        }
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, value);
+    }
 }
