@@ -449,6 +449,7 @@ impl Pair {
 }
 
 /// In a task of its own: an event loop must not run within another's.
+#[expect(clippy::disallowed_methods, reason = "whoever begins it waits for it")]
 async fn apart<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
     tokio::spawn(future).await.unwrap()
 }

@@ -51,7 +51,13 @@ async fn ten_thousand_crashes(component: &str) {
     crash(&host, &mut connection, CRASHES / 2).await;
     let half = usage(&host).await;
     crash(&host, &mut connection, CRASHES / 2).await;
-    let whole = usage(&host).await;
+    // The connection of whoever asked before may still be open when the next one asks.
+    let files = |usage: &Value| usage["files"].as_i64();
+    let whole = eventually("no more files than before", async || {
+        let whole = usage(&host).await;
+        (files(&whole) <= files(&half)).then_some(whole)
+    })
+    .await;
 
     let grown = |what: &str| whole[what].as_i64().unwrap() - half[what].as_i64().unwrap();
     let report = format!("{component}, after half of it: {half}\nafter all: {whole}");
@@ -59,7 +65,6 @@ async fn ten_thousand_crashes(component: &str) {
     assert!(grown("resident_bytes") <= GROWTH_BYTES, "{report}");
     assert!(grown("mappings") <= GROWTH_MAPPINGS, "{report}");
     assert!(grown("threads") <= GROWTH_THREADS, "{report}");
-    assert!(grown("files") <= 0, "{report}");
     for slots in ["instances", "memories", "tables", "stacks"] {
         assert_eq!(whole["pools"][0][slots], 0, "{report}");
     }
