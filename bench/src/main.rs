@@ -22,6 +22,7 @@ mod measure;
 mod native;
 mod plan;
 mod process;
+mod remote;
 mod report;
 mod results;
 mod subject;

@@ -22,12 +22,17 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 
 use crate::case::{BLOB, HELLO};
+use crate::remote;
 
 /// Which library serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     Hyper,
     Axum,
+    /// What suite `calls` calls, as JSON over HTTP.
+    HttpCalls,
+    /// The same over gRPC.
+    GrpcCalls,
 }
 
 /// Serves until the process is killed.
@@ -44,6 +49,8 @@ pub(crate) fn serve(kind: Kind, listen: SocketAddr) -> Result<()> {
         match kind {
             Kind::Hyper => with_hyper(listener).await,
             Kind::Axum => with_axum(listener).await,
+            Kind::HttpCalls => remote::http(listener).await,
+            Kind::GrpcCalls => remote::grpc(listener).await,
         }
     })
 }

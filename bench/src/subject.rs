@@ -154,17 +154,20 @@ pub(crate) fn all(tools: &Tools, programs: &Programs) -> Vec<Subject> {
     subjects
 }
 
+/// A server that is this program itself.
+pub(crate) fn native(kind: &str, address: SocketAddr) -> Result<Launch> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["native", kind, "--listen", &address.to_string()]);
+    Ok(command.into())
+}
+
 fn natives() -> Vec<Subject> {
     let native = |name, kind: &'static str, what| Subject {
         name,
         what,
         rival: None,
         abilities: EVERYTHING,
-        launch: Box::new(move |address: SocketAddr| {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["native", kind, "--listen", &address.to_string()]);
-            Ok(command.into())
-        }),
+        launch: Box::new(move |address| native(kind, address)),
     };
     vec![
         native(

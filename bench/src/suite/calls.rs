@@ -1,5 +1,5 @@
-//! Suite `calls`: what a call of one service by another costs, beside an HTTP request between two
-//! processes.
+//! Suite `calls`: what a call of one service by another costs, beside the same call between two
+//! processes, over HTTP and over gRPC.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,9 +10,10 @@ use anyhow::{Context, Result, ensure};
 use crate::http::Connection;
 use crate::plan::Bench;
 use crate::process::{own_cpu, stop_if_interrupted};
+use crate::remote::{Call, Client, Protocol};
 use crate::report::{Goal, Table, cell};
 use crate::results::{Key, Metric, Results};
-use crate::subject::{AXUM, Launch, REUSE, SKEP_REUSE, Server, skep, start};
+use crate::subject::{AXUM, Launch, REUSE, SKEP_REUSE, Server, native, skep, start};
 
 pub(super) const NAME: &str = "calls";
 
@@ -41,8 +42,15 @@ const CASES: [(&str, &str, f64); 7] = [
     ("method", "a method of a resource", 3_000.0),
 ];
 
-/// The same as an HTTP request, from one process to another.
-const HTTP: &str = "http-request";
+/// Between two processes: the subject, the native server that answers, what it is.
+const REMOTE: [(&str, &str, Protocol, &str); 2] = [
+    ("http", "http-calls", Protocol::Http, "JSON over HTTP/1.1"),
+    ("grpc", "grpc-calls", Protocol::Grpc, "gRPC"),
+];
+
+/// A call is to take no more time than these percent of the same call between two processes: it is
+/// thirty times faster.
+const PERCENT_OF_REMOTE: f64 = 100.0 / 30.0;
 
 /// Calls of the first request, from whose time the number of the others follows.
 const FIRST: u64 = 50;
@@ -60,9 +68,15 @@ pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
                 }
             }
         }
-        if let Some(axum) = bench.subject(AXUM) {
-            let server = axum.start(bench.server_cores)?;
-            requests(bench, &server, round, results)?;
+        if bench.subject(AXUM).is_some() {
+            for (subject, kind, protocol, _) in REMOTE {
+                if let Err(error) =
+                    between_processes(bench, subject, kind, protocol, round, results)
+                {
+                    stop_if_interrupted()?;
+                    results.note(NAME, format!("{subject}: {error:#}"));
+                }
+            }
         }
     }
     Ok(())
@@ -103,24 +117,31 @@ fn one_case(
     Ok(())
 }
 
-/// One request after the other, over one connection: what a call costs that is an HTTP request. The
-/// CPU time is that of both sides.
-fn requests(bench: &Bench, server: &Server, round: usize, results: &mut Results) -> Result<()> {
-    let mut connection = Connection::to(server.address)?;
-    connection.get("/")?;
-    let (server_before, own_before) = (server.process.usage().cpu, own_cpu());
-    let (began, mut count) = (Instant::now(), 0_u64);
-    while began.elapsed().as_secs() < bench.seconds {
-        connection.get("/")?;
-        count += 1;
-    }
-    let took = began.elapsed();
-    let cpu = server.process.usage().cpu.saturating_sub(server_before)
-        + own_cpu().saturating_sub(own_before);
-    let key = Key::new(NAME, AXUM, HTTP);
-    for (metric, time) in [(CPU_NS, cpu), (WALL_NS, took)] {
-        let each = time.as_secs_f64() * 1e9 / count.max(1) as f64;
-        results.record(&key, metric, round, each);
+/// One call after the other, over one connection. The CPU time is that of both processes.
+fn between_processes(
+    bench: &Bench,
+    subject: &str,
+    kind: &str,
+    protocol: Protocol,
+    round: usize,
+    results: &mut Results,
+) -> Result<()> {
+    let server = start(bench.server_cores, "/", &|address| native(kind, address))?;
+    let mut client = Client::to(protocol, server.address)?;
+    let time = Duration::from_secs(bench.seconds);
+    for call in Call::ALL {
+        client.call(call, |count| count < FIRST)?;
+        let (server_before, own_before) = (server.process.usage().cpu, own_cpu());
+        let began = Instant::now();
+        let count = client.call(call, |_| began.elapsed() < time)?;
+        let took = began.elapsed();
+        let cpu = server.process.usage().cpu.saturating_sub(server_before)
+            + own_cpu().saturating_sub(own_before);
+        let key = Key::new(NAME, subject, call.case());
+        for (metric, time) in [(CPU_NS, cpu), (WALL_NS, took)] {
+            let each = time.as_secs_f64() * 1e9 / count.max(1) as f64;
+            results.record(&key, metric, round, each);
+        }
     }
     Ok(())
 }
@@ -163,54 +184,75 @@ pub(super) fn method(bench: &Bench) -> String {
         "Two services in one process, instances kept. A request makes one of them call the other as \
          often as fits into {} s; the CPU time of the whole process and the time by the clock, each \
          divided by the number of calls, are what a call costs: the caller's guest, the host, the \
-         callee's guest. Medians of {} rounds. Beside it, one HTTP request after the other from a \
-         native client to the native server {AXUM} in another process, which answers a few bytes: \
-         there the CPU time is that of both.",
+         callee's guest. Medians of {} rounds. Beside it, the same calls from one native process to \
+         another over loopback, one after the other over one connection: as JSON over HTTP/1.1 from \
+         hyper to axum, and as protobuf over gRPC from tonic to tonic, each on a connection of \
+         hyper's. There the CPU time is that of both processes; the client has one thread and a core \
+         of its own.",
         bench.seconds, bench.rounds
     )
 }
 
 pub(super) fn tables(results: &Results) -> Vec<Table> {
-    let http = Key::new(NAME, AXUM, HTTP);
-    let row = |what: &str, key: &Key| {
+    let row = |what: String, key: &Key| {
         results.get(key, CPU_NS)?;
-        let times = |metric| {
-            let ratio = results.ratio(&http, key, metric);
-            ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}"))
-        };
-        Some(vec![
-            what.to_owned(),
+        let mut row = vec![
+            what,
             cell(results.median(key, CPU_NS)),
             cell(results.median(key, WALL_NS)),
-            times(CPU_NS),
-            times(WALL_NS),
-        ])
+        ];
+        for (subject, ..) in REMOTE {
+            let remote = Key::new(NAME, subject, key.case.as_str());
+            for metric in [CPU_NS, WALL_NS] {
+                row.push(cell(results.ratio(&remote, key, metric)));
+            }
+        }
+        Some(row)
     };
     let calls = CASES
         .iter()
-        .map(|(case, what, _)| (*what, Key::new(NAME, SKEP_REUSE, *case)));
-    let all = calls.chain([("an HTTP request between two processes", http.clone())]);
+        .filter_map(|(case, what, _)| row((*what).to_owned(), &Key::new(NAME, SKEP_REUSE, *case)));
+    let remote = REMOTE.iter().flat_map(|(subject, _, _, how)| {
+        Call::ALL.into_iter().filter_map(move |call| {
+            let what = CASES.iter().find(|(case, ..)| *case == call.case())?.1;
+            let key = Key::new(NAME, *subject, call.case());
+            row(format!("{what}, as {how}"), &key)
+        })
+    });
     vec![Table {
         title: "A call".into(),
         header: vec![
             "call",
             "CPU ns",
             "wall ns",
-            "an HTTP request's CPU ÷ it",
-            "an HTTP request's wall ÷ it",
+            "HTTP's CPU ÷ it",
+            "HTTP's wall ÷ it",
+            "gRPC's CPU ÷ it",
+            "gRPC's wall ÷ it",
         ],
-        rows: all.filter_map(|(what, key)| row(what, &key)).collect(),
+        rows: calls.chain(remote).collect(),
     }]
 }
 
 pub(super) fn goals(results: &Results) -> Vec<Goal> {
-    CASES
-        .iter()
-        .map(|(case, what, most)| Goal {
-            text: format!("CPU of a call: {what}"),
-            measured: results.median(&Key::new(NAME, SKEP_REUSE, *case), CPU_NS),
-            at_most: *most,
-            unit: "ns",
-        })
-        .collect()
+    let costs = CASES.iter().map(|(case, what, most)| Goal {
+        text: format!("CPU of a call: {what}"),
+        measured: results.median(&Key::new(NAME, SKEP_REUSE, *case), CPU_NS),
+        at_most: *most,
+        unit: "ns",
+    });
+    let (case, what, _) = CASES[0];
+    let parts = REMOTE.iter().map(|(subject, _, _, how)| {
+        let call = Key::new(NAME, SKEP_REUSE, case);
+        let remote = Key::new(NAME, *subject, case);
+        Goal {
+            text: format!("wall time of a call ÷ the same as {how}: {what}"),
+            measured: results
+                .ratio(&call, &remote, WALL_NS)
+                .map(|part| part * 100.0),
+            at_most: PERCENT_OF_REMOTE,
+            unit: "%",
+        }
+    });
+    costs.chain(parts).collect()
 }
