@@ -733,3 +733,24 @@ fn what_holds_handles_has_no_shape() {
     assert_eq!(shape("of-many"), None);
     assert!(shape("of-none").is_some());
 }
+
+/// The version of wasmtime that [`super::abi`] was read against.
+const READ_AGAINST: &str = "48.0.8";
+
+/// The compiler sees when a signature of the hidden traits changes, but not when what they promise does.
+#[test]
+fn the_hidden_traits_are_those_that_were_read() {
+    let lock = include_str!("../../../Cargo.lock");
+    let (_, rest) = lock
+        .split_once("\nname = \"wasmtime\"\nversion = \"")
+        .unwrap();
+    let locked = rest.split('"').next().unwrap();
+    assert_eq!(
+        locked, READ_AGAINST,
+        "copier/abi.rs implements hidden traits of wasmtime {READ_AGAINST}. Read these of {locked} \
+         before READ_AGAINST is changed: ComponentType, Lift, Lower and ComponentNamedList \
+         (func/typed.rs) with all their methods that have a body of their own; WasmList and what \
+         bounds its slices; how host functions and TypedFunc use ABI, typecheck and Lower; and how \
+         items of streams are lifted and lowered (concurrent/futures_and_streams.rs)"
+    );
+}
