@@ -73,7 +73,9 @@ async fn said(name: &str, what: String, n: u32) -> String {
         "count" => {
             let (mut writer, reader) = wit_stream::new();
             spawn_local(async move {
-                writer.write_all((0..n).map(|number| number as u8).collect()).await;
+                writer
+                    .write_all((0..n).map(|number| number as u8).collect())
+                    .await;
             });
             let (count, sum) = flows::count(reader).await;
             format!("{count} {sum}")
@@ -135,7 +137,9 @@ async fn said(name: &str, what: String, n: u32) -> String {
             let (mut writer, reader) = wit_stream::new();
             let back = flows::back(reader);
             spawn_local(async move {
-                writer.write_all((0..n).map(|number| number as u8).collect()).await;
+                writer
+                    .write_all((0..n).map(|number| number as u8).collect())
+                    .await;
             });
             counted(back).await
         }

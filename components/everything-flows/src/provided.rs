@@ -44,10 +44,10 @@ impl Guest for Flows {
         let (mut writer, reader) = wit_stream::new();
         spawn_local(async move {
             let reading = |number: u32| Reading {
-                ok: number % 2 == 0,
+                ok: number.is_multiple_of(2),
                 at: number.into(),
                 name: format!("no. {number}"),
-                value: (number % 3 == 0).then_some(f64::from(number) / 2.0),
+                value: number.is_multiple_of(3).then_some(f64::from(number) / 2.0),
             };
             writer.write_all((0..n).map(reading).collect()).await;
         });

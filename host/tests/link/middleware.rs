@@ -126,3 +126,43 @@ async fn a_circle_of_handlers_comes_to_an_end() {
     host.at_rest("guard").await;
     host.assert_no_panic();
 }
+
+#[tokio::test]
+async fn a_hundred_services_in_a_random_graph_start_and_serve() {
+    const SERVICES: usize = 100;
+    // Each passes on to one of those after it, and the last answers.
+    let mut random = 7_u64;
+    let mut after = |n: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        // Steps long enough that no chain is deeper than calls may be.
+        (n + 8 + (random >> 33) as usize % 16).min(SERVICES - 1)
+    };
+    let name = |n: usize| match n {
+        n if n == SERVICES - 1 => "probe".to_owned(),
+        n => format!("s{n}"),
+    };
+    let mut plan = Host::with(service("probe"));
+    let mut routes = String::new();
+    for n in 0..SERVICES - 1 {
+        let links = format!(
+            "{{ \"wasi:http/incoming-handler\" = \"{}\" }}",
+            name(after(n))
+        );
+        let one = service(&name(n)).component("middleware");
+        plan = plan.and(one.set("links", &links));
+        routes +=
+            &format!("[[route]]\nhost = \"s{n}\"\npath = \"/{{*rest}}\"\nservice = \"s{n}\"\n");
+    }
+    let host = plan.tables(&routes).start().await;
+    let mut connection = Connection::http1(&host).await;
+    for n in 0..SERVICES - 1 {
+        let mut asked = with_key(get("/headers"));
+        asked.headers_mut().insert("host", name(n).parse().unwrap());
+        let reply = connection.ask(asked).await.expect(200);
+        assert!(reply.text().contains("x-key: open"), "{}", reply.text());
+    }
+    assert_eq!(host.at_rest("probe").await["crashes"], 0);
+    host.assert_no_panic();
+}
