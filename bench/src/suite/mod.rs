@@ -2,6 +2,7 @@
 //! arm in each function below.
 
 mod calls;
+mod chains;
 mod fairness;
 mod http;
 mod restart;
@@ -32,6 +33,8 @@ pub(crate) enum Suite {
     Restart,
     /// What a call between services costs.
     Calls,
+    /// What requests through several services cost.
+    Chains,
 }
 
 impl Suite {
@@ -44,6 +47,7 @@ impl Suite {
         Self::Fairness,
         Self::Restart,
         Self::Calls,
+        Self::Chains,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -55,6 +59,7 @@ impl Suite {
             Self::Fairness => fairness::NAME,
             Self::Restart => restart::NAME,
             Self::Calls => calls::NAME,
+            Self::Chains => chains::NAME,
         }
     }
 
@@ -67,6 +72,7 @@ impl Suite {
             Self::Fairness => "Guests that compute",
             Self::Restart => "After a crash",
             Self::Calls => "Calls between services",
+            Self::Chains => "Chains of services",
         }
     }
 
@@ -81,6 +87,7 @@ impl Suite {
             Self::Fairness => "What do guests that compute do to the clients of another service?",
             Self::Restart => "How soon does a service of one instance answer again after a crash?",
             Self::Calls => "What does a call cost that one service makes of another?",
+            Self::Chains => "What do requests cost that lead through several services?",
         }
     }
 
@@ -93,6 +100,7 @@ impl Suite {
             Self::Fairness => fairness::method(bench),
             Self::Restart => restart::method(bench),
             Self::Calls => calls::method(bench),
+            Self::Chains => chains::method(bench),
         }
     }
 
@@ -105,6 +113,7 @@ impl Suite {
             Self::Fairness => fairness::run(bench, results),
             Self::Restart => restart::run(bench, results),
             Self::Calls => calls::run(bench, results),
+            Self::Chains => chains::run(bench, results),
         }
     }
 
@@ -117,6 +126,7 @@ impl Suite {
             Self::Fairness => fairness::tables(results),
             Self::Restart => restart::tables(results),
             Self::Calls => calls::tables(results),
+            Self::Chains => chains::tables(results),
         }
     }
 
@@ -129,6 +139,7 @@ impl Suite {
             Self::Fairness => fairness::goals(results),
             Self::Restart => restart::goals(results),
             Self::Calls => calls::goals(results),
+            Self::Chains => chains::goals(results),
         }
     }
 }
