@@ -196,43 +196,6 @@ impl Interface {
 }
 
 impl Type {
-    /// Whether its values are data: they mean the same wherever they are.
-    fn is_data(&self) -> bool {
-        match self {
-            Type::Own(_)
-            | Type::Borrow(_)
-            | Type::Stream(_)
-            | Type::Future(_)
-            | Type::ErrorContext => false,
-            Type::List(element) | Type::FixedList(element, _) | Type::Option(element) => {
-                element.is_data()
-            }
-            Type::Map(entry) => entry.0.is_data() && entry.1.is_data(),
-            Type::Record(fields) => fields.iter().all(|field| field.ty.is_data()),
-            Type::Tuple(items) => items.iter().all(Type::is_data),
-            Type::Variant(cases) => {
-                let mut types = cases.iter().filter_map(|case| case.ty.as_ref());
-                types.all(Type::is_data)
-            }
-            Type::Result(both) => both.0.iter().chain(&both.1).all(Type::is_data),
-            Type::Bool
-            | Type::S8
-            | Type::U8
-            | Type::S16
-            | Type::U16
-            | Type::S32
-            | Type::U32
-            | Type::S64
-            | Type::U64
-            | Type::F32
-            | Type::F64
-            | Type::Char
-            | Type::String
-            | Type::Enum(_)
-            | Type::Flags(_) => true,
-        }
-    }
-
     /// Calls `see` with the resource of each handle in it.
     fn resources<'t>(&'t self, see: &mut impl FnMut(&'t Resource)) {
         if let Type::Own(resource) | Type::Borrow(resource) = self {

@@ -67,6 +67,11 @@ impl Type {
         !self.any(&special)
     }
 
+    /// Whether its values are data: they mean the same wherever they are.
+    pub(super) fn is_data(&self) -> bool {
+        !self.any(&Type::is_bound)
+    }
+
     /// Means something in one instance only.
     fn is_bound(&self) -> bool {
         use Type::{Borrow, ErrorContext, Future, Own, Stream};
