@@ -163,15 +163,6 @@ enum Outcome {
     Happened(Event),
 }
 
-/// A task that ends with its handle: a worker must not outlive its supervisor.
-struct Running(JoinHandle<Option<()>>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 struct Shift {
     charge: Arc<Charge>,
     /// Its place at the desk.
@@ -185,8 +176,8 @@ struct Shift {
     timer: Option<(Duration, u64)>,
     /// The drain that is under way.
     drain: Option<u64>,
-    /// The start that is under way, or the worker.
-    running: Option<Running>,
+    /// The start that is under way, or the worker, which must not outlive its supervisor.
+    running: Option<task::Own<()>>,
     /// The checks of a service that is up.
     watches: Vec<Watch>,
 }
@@ -329,7 +320,7 @@ impl Shift {
         self.watches.clear();
         self.starts.fetch_add(1, Ordering::Relaxed);
         let (charge, results) = (self.charge.clone(), self.results.clone());
-        let started = task::spawn(task::Kind::Supervisor, async move {
+        let started = task::own(task::Kind::Supervisor, async move {
             let tell = |outcome| {
                 // The receiver lives as long as this task's handle.
                 let _ = results.send(outcome);
@@ -341,7 +332,7 @@ impl Shift {
             }
             tell(begin::start(&charge, epoch).await);
         });
-        self.running = Some(Running(started));
+        self.running = Some(started);
     }
 
     fn outcome(&mut self, outcome: Outcome) {
@@ -454,7 +445,7 @@ impl Shift {
             || self
                 .running
                 .as_ref()
-                .is_none_or(|running| running.0.is_finished())
+                .is_none_or(|running| running.is_finished())
     }
 
     fn watch_health(&mut self) {

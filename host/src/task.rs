@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use tokio::task::JoinHandle;
@@ -107,6 +109,42 @@ where
     };
     #[expect(clippy::disallowed_methods, reason = "the one place that may")]
     tokio::spawn(guarded)
+}
+
+/// A task that ends with whoever waits for it. Its result is none if it panicked, which has been
+/// reported.
+pub(crate) struct Own<T>(JoinHandle<Option<T>>);
+
+/// Spawns `future` as [`spawn`] does; dropping what is returned cancels it.
+pub(crate) fn own<F>(kind: Kind, future: F) -> Own<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Own(spawn(kind, future))
+}
+
+impl<T> Own<T> {
+    /// Whether it has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl<T> Future for Own<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|joined| joined.ok().flatten())
+    }
+}
+
+impl<T> Drop for Own<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 #[cfg(test)]

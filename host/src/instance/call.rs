@@ -1,11 +1,9 @@
 //! One call of an exported function on an instance that serves one at a time.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use wasmtime::component::{Accessor, Func, Instance, ResourceAny, Val};
 use wasmtime::{AsContextMut, Store};
 
@@ -61,7 +59,7 @@ enum Running {
     /// Whoever waits for it.
     Here(Computation<Ended>),
     /// A task of its own: the caller may be in an event loop, at some remove.
-    Apart(Own<Ended>),
+    Apart(task::Own<Result<Ended, Panicked>>),
 }
 
 impl Calling {
@@ -85,7 +83,7 @@ impl Calling {
         Calling {
             call: match apart {
                 false => Running::Here(call),
-                true => Running::Apart(Own(task::spawn(task::Kind::Call, call))),
+                true => Running::Apart(task::own(task::Kind::Call, call)),
             },
             meter,
             instance,
@@ -119,7 +117,10 @@ impl Calling {
     pub(crate) async fn ended(self) -> Ended {
         let ended = match self.call {
             Running::Here(call) => call.await,
-            Running::Apart(call) => call.await,
+            Running::Apart(call) => {
+                let lost = || Err(Panicked("the task of a call was lost".to_owned()));
+                call.await.unwrap_or_else(lost)
+            }
         };
         ended.unwrap_or_else(|panicked| Ended {
             live: None,
@@ -128,25 +129,6 @@ impl Calling {
                 unbegun: None,
             }),
         })
-    }
-}
-
-/// A task that ends with whoever waits for it.
-struct Own<T>(JoinHandle<Option<Result<T, Panicked>>>);
-
-impl<T> Future for Own<T> {
-    type Output = Result<T, Panicked>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let joined = ready!(Pin::new(&mut self.0).poll(cx));
-        let lost = || Err(Panicked("the task of a call was lost".to_owned()));
-        Poll::Ready(joined.ok().flatten().unwrap_or_else(lost))
-    }
-}
-
-impl<T> Drop for Own<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use wasmtime::component::{Accessor, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -163,8 +162,7 @@ impl Handler {
         };
         let answered = self.policy.once(errand.deadline, async |deadline| {
             let (answer, answered) = oneshot::channel();
-            let task = task::spawn(task::Kind::Call, carry(service, call(deadline), answer));
-            let running = Running(task);
+            let running = task::own(task::Kind::Call, carry(service, call(deadline), answer));
             // Its task answers, or ends with the host.
             let lost = |_| CallCause::Cut;
             let (head, frames) = answered.await.map_err(lost)?.map_err(CallCause::Refused)?;
@@ -212,19 +210,10 @@ async fn carry(
     }
 }
 
-/// A task that ends with whoever waits for it.
-struct Running(JoinHandle<Option<()>>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// An answer's body on its way from the task.
 struct Carried {
     frames: Frames,
-    _running: Running,
+    _running: task::Own<()>,
 }
 
 impl Body for Carried {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use skep_core::health::{HealthCheck, Tally};
 use tokio::sync::mpsc;
 
-use super::{Charge, Outcome, Running};
+use super::{Charge, Outcome};
 use crate::{probe, task};
 
 /// What a check is for.
@@ -24,7 +24,7 @@ pub(super) struct Watch {
     check: HealthCheck,
     tally: Tally,
     due: Instant,
-    asking: Option<Running>,
+    asking: Option<task::Own<()>>,
 }
 
 impl Watch {
@@ -49,14 +49,14 @@ impl Watch {
         let busy = self
             .asking
             .as_ref()
-            .is_some_and(|asking| !asking.0.is_finished());
+            .is_some_and(|asking| !asking.is_finished());
         if busy || Instant::now() < self.due {
             return;
         }
         self.due = Instant::now() + self.check.interval;
         let (charge, results) = (charge.clone(), results.clone());
         let (check, purpose) = (self.check.clone(), self.purpose);
-        let asking = task::spawn(task::Kind::Supervisor, async move {
+        let asking = task::own(task::Kind::Supervisor, async move {
             let asked = probe::probe(&charge.service, &charge.revision, &check).await;
             let answer = asked.map_err(|error| error.to_string());
             // The receiver lives as long as this task's handle.
@@ -66,7 +66,7 @@ impl Watch {
                 answer,
             });
         });
-        self.asking = Some(Running(asking));
+        self.asking = Some(asking);
     }
 
     /// Counts an answer. `Some` if it turns what the service is taken for.

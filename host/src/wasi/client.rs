@@ -10,7 +10,6 @@ use std::task::{Context, Poll, Waker, ready};
 use http::uri;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 use wasmtime::Result;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Method, Scheme};
@@ -62,21 +61,12 @@ pub(super) struct FutureResponse {
 }
 
 enum State {
-    Waiting(Cancelled<Received>),
+    Waiting(task::Own<Received>),
     Here(Received),
     Taken,
 }
 
-type Received = Result<(http::Response<WasiBody>, Cancelled<()>), HttpError>;
-
-/// A task that ends when nobody waits for it any more.
-struct Cancelled<T>(JoinHandle<Option<T>>);
-
-impl<T> Drop for Cancelled<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+type Received = Result<(http::Response<WasiBody>, task::Own<()>), HttpError>;
 
 impl FutureResponse {
     fn to(sent: Sent) -> FutureResponse {
@@ -87,10 +77,10 @@ impl FutureResponse {
                     tracing::debug!("a guest's request body was not sent: {error}");
                 }
             };
-            let sending = Cancelled(task::spawn(task::Kind::OutgoingRequest, sending));
+            let sending = task::own(task::Kind::OutgoingRequest, sending);
             Ok((response, sending))
         };
-        let task = Cancelled(task::spawn(task::Kind::OutgoingRequest, received));
+        let task = task::own(task::Kind::OutgoingRequest, received);
         FutureResponse {
             state: Arc::new(Mutex::new(State::Waiting(task))),
         }
@@ -110,12 +100,8 @@ impl State {
         let State::Waiting(task) = self else {
             return Poll::Ready(());
         };
-        let received = match ready!(Pin::new(&mut task.0).poll(cx)) {
-            Ok(Some(received)) => received,
-            // The task panicked, which has been reported.
-            Ok(None) | Err(_) => Err(HttpError::InternalError(None)),
-        };
-        *self = State::Here(received);
+        let received = ready!(Pin::new(task).poll(cx));
+        *self = State::Here(received.unwrap_or(Err(HttpError::InternalError(None))));
         Poll::Ready(())
     }
 }
@@ -357,7 +343,7 @@ fn link_future(types: &mut LinkerInstance<'_, GuestState>) -> Result<()> {
     )
 }
 
-fn incoming(response: http::Response<WasiBody>, sending: Cancelled<()>) -> IncomingResponse {
+fn incoming(response: http::Response<WasiBody>, sending: task::Own<()>) -> IncomingResponse {
     let (head, body) = response.into_parts();
     let inbound = Inbound::new(Some(body), Some(Box::new(sending)));
     IncomingResponse {
