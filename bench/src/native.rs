@@ -8,9 +8,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
+use axum::{BoxError, Router};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -47,7 +47,7 @@ pub(crate) fn serve(kind: Kind, listen: SocketAddr) -> Result<()> {
             .with_context(|| format!("listening on {listen}"))?;
         eprintln!("http://{}", listener.local_addr()?);
         match kind {
-            Kind::Hyper => with_hyper(listener).await,
+            Kind::Hyper => with_hyper(listener, answer).await,
             Kind::Axum => with_axum(listener).await,
             Kind::HttpCalls => remote::http(listener).await,
             Kind::GrpcCalls => remote::grpc(listener).await,
@@ -55,7 +55,13 @@ pub(crate) fn serve(kind: Kind, listen: SocketAddr) -> Result<()> {
     })
 }
 
-async fn with_hyper(listener: TcpListener) -> Result<()> {
+/// Answers requests on hyper's own connections, until the process is killed.
+pub(crate) async fn with_hyper<F, A, B>(listener: TcpListener, answer: F) -> Result<()>
+where
+    F: Fn(Request<Incoming>) -> A + Copy + Send + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: hyper::body::Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     loop {
         let (stream, _) = listener.accept().await.context("accepting a connection")?;
         stream.set_nodelay(true)?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::case::{BLOB, Case, HELLO, Protocol};
@@ -77,6 +77,32 @@ pub(crate) struct Server {
 pub(crate) struct Programs {
     pub(crate) skep: PathBuf,
     pub(crate) component: PathBuf,
+}
+
+impl Programs {
+    /// A component beside the one that is measured most.
+    pub(crate) fn component(&self, file: &str) -> Result<PathBuf> {
+        let component = self.component.with_file_name(file);
+        ensure!(
+            component.is_file(),
+            "there is no {}; `cargo xtask guests` makes it",
+            component.display()
+        );
+        Ok(component)
+    }
+
+    /// `skep run` on a manifest with this text, in a directory of its own.
+    pub(crate) fn application(&self, manifest: &str) -> Result<Launch> {
+        let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;
+        let path = files.path().join("skep.toml");
+        fs::write(&path, manifest).context("writing the manifest")?;
+        let mut command = skep(self)?;
+        command.arg("run").arg(&path).current_dir(&files);
+        Ok(Launch {
+            command,
+            files: Some(files),
+        })
+    }
 }
 
 impl Subject {

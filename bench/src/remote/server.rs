@@ -9,10 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
@@ -22,6 +19,7 @@ use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::{Call, Items, Number, Text};
+use crate::native;
 
 /// Answers calls as JSON, until the process is killed. `GET /` is answered too: it is up.
 pub(crate) async fn http(listener: TcpListener) -> Result<()> {
@@ -58,21 +56,7 @@ fn json<Q: DeserializeOwned, A: Serialize>(
 
 /// Answers calls as gRPC, as [`http`] does.
 pub(crate) async fn grpc(listener: TcpListener) -> Result<()> {
-    loop {
-        let (stream, _) = listener.accept().await.context("accepting a connection")?;
-        stream.set_nodelay(true)?;
-        let connection = async move {
-            // The client hangs up when its time is over: not worth a line.
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service_fn(answer))
-                .await;
-        };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a comparison server, not the host: it has no task register"
-        )]
-        tokio::spawn(connection);
-    }
+    native::with_hyper(listener, answer).await
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

@@ -1,7 +1,6 @@
 //! Suite `calls`: what a call of one service by another costs, beside the same call between two
 //! processes, over HTTP and over gRPC.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use crate::process::{own_cpu, stop_if_interrupted};
 use crate::remote::{Call, Client, Protocol};
 use crate::report::{Goal, Table, cell};
 use crate::results::{Key, Metric, Results};
-use crate::subject::{AXUM, Launch, REUSE, SKEP_REUSE, Server, native, skep, start};
+use crate::subject::{AXUM, REUSE, SKEP_REUSE, Server, native, start};
 
 pub(super) const NAME: &str = "calls";
 
@@ -147,19 +146,9 @@ fn between_processes(
 }
 
 fn start_two(bench: &Bench) -> Result<Server> {
-    let component = |name: &str| bench.programs.component.with_file_name(name);
-    let (caller, callee) = (component("caller.wasm"), component("callee.wasm"));
-    for component in [&caller, &callee] {
-        ensure!(
-            component.is_file(),
-            "there is no {}; `cargo xtask guests` makes it",
-            component.display()
-        );
-    }
+    let caller = bench.programs.component("caller.wasm")?;
+    let callee = bench.programs.component("callee.wasm")?;
     let launch = |address: SocketAddr| {
-        let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;
-        let manifest = files.path().join("skep.toml");
-        let (caller, callee) = (caller.to_string_lossy(), callee.to_string_lossy());
         let text = format!(
             "name = \"bench\"\n[http]\nlisten = \"{address}\"\n\
              [service.caller]\ncomponent = {caller:?}\nroutes = [\"/{{*rest}}\"]\n\
@@ -168,13 +157,7 @@ fn start_two(bench: &Bench) -> Result<Server> {
              [service.callee]\ncomponent = {callee:?}\n\
              instances = {{ warm = 1, reuse = {REUSE} }}\n"
         );
-        fs::write(&manifest, text).context("writing the manifest")?;
-        let mut command = skep(&bench.programs)?;
-        command.arg("run").arg(&manifest).current_dir(&files);
-        Ok(Launch {
-            command,
-            files: Some(files),
-        })
+        bench.programs.application(&text)
     };
     start(bench.server_cores, "/nothing/0", &launch).context("starting skep with two services")
 }

@@ -1,10 +1,9 @@
 //! Suite `chains`: requests that lead through two and three services, many at once; and what others
 //! notice where one call in a hundred crashes its callee.
 
-use std::fs;
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::case::Case;
 use crate::measure;
@@ -12,7 +11,7 @@ use crate::plan::Bench;
 use crate::process::stop_if_interrupted;
 use crate::report::{Goal, Table, cell};
 use crate::results::{CPU, ERRORS, Key, P50, P99, RATE, Results};
-use crate::subject::{Launch, REUSE, SKEP_REUSE, Server, skep, start};
+use crate::subject::{REUSE, SKEP_REUSE, Server, start};
 
 pub(super) const NAME: &str = "chains";
 
@@ -69,38 +68,21 @@ fn case(name: &str, what: &str, most: &str, few: Option<&str>) -> Case {
 }
 
 fn start_three(bench: &Bench) -> Result<Server> {
-    let component = |name: &str| bench.programs.component.with_file_name(name);
-    let services = [
+    let mut services = String::new();
+    for (name, file, routes) in [
         ("a", "everything-caller.wasm", "routes = [\"/{*rest}\"]\n"),
         ("b", "everything-provider.wasm", ""),
         ("c", "everything-relay.wasm", ""),
-    ];
-    for (_, file, _) in services {
-        let component = component(file);
-        ensure!(
-            component.is_file(),
-            "there is no {}; `cargo xtask guests` makes it",
-            component.display()
+    ] {
+        let component = bench.programs.component(file)?;
+        services += &format!(
+            "[service.{name}]\ncomponent = {component:?}\n{routes}\
+             instances = {{ warm = 1, reuse = {REUSE} }}\n"
         );
     }
     let launch = |address: SocketAddr| {
-        let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;
-        let manifest = files.path().join("skep.toml");
-        let mut text = format!("name = \"bench\"\n[http]\nlisten = \"{address}\"\n");
-        for (name, file, routes) in services {
-            let component = component(file);
-            text += &format!(
-                "[service.{name}]\ncomponent = {component:?}\n{routes}\
-                 instances = {{ warm = 1, reuse = {REUSE} }}\n"
-            );
-        }
-        fs::write(&manifest, text).context("writing the manifest")?;
-        let mut command = skep(&bench.programs)?;
-        command.arg("run").arg(&manifest).current_dir(&files);
-        Ok(Launch {
-            command,
-            files: Some(files),
-        })
+        let http = format!("name = \"bench\"\n[http]\nlisten = \"{address}\"\n");
+        bench.programs.application(&(http + &services))
     };
     start(bench.server_cores, "/own", &launch).context("starting skep with three services")
 }

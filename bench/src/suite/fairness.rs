@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::case::Case;
 use crate::http;
@@ -20,7 +20,7 @@ use crate::plan::Bench;
 use crate::process::{Cores, stop_if_interrupted};
 use crate::report::{Goal, Table, cell};
 use crate::results::{ERRORS, Key, Metric, P50, P99, RATE, Results, Series};
-use crate::subject::{Launch, SKEP_FRESH, Server, WASMTIME, skep, start, wasmtime};
+use crate::subject::{SKEP_FRESH, Server, WASMTIME, start, wasmtime};
 
 pub(super) const NAME: &str = "fairness";
 /// Requests under way that compute.
@@ -87,12 +87,7 @@ impl Pace {
 }
 
 pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
-    let component = bench.programs.component.with_file_name("probe.wasm");
-    ensure!(
-        component.is_file(),
-        "there is no {}; `cargo xtask guests` makes it",
-        component.display()
-    );
+    let component = bench.programs.component("probe.wasm")?;
     for round in 0..bench.rounds {
         for subject in [WASMTIME, SKEP_FRESH] {
             if bench.subject(subject).is_none() {
@@ -196,16 +191,8 @@ fn launch(bench: &Bench, subject: &str, component: &PathBuf) -> Result<Server> {
             let flags = ["-Opooling-allocator=y".to_owned()];
             return Ok(wasmtime(tool, component, &flags, address)?.into());
         }
-        let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;
-        let manifest = files.path().join("skep.toml");
-        std::fs::write(&manifest, manifest_text(component, address))
-            .context("writing the manifest")?;
-        let mut command = skep(&bench.programs)?;
-        command.arg("run").arg(&manifest);
-        Ok(Launch {
-            command,
-            files: Some(files),
-        })
+        let manifest = manifest_text(component, address);
+        bench.programs.application(&manifest)
     };
     let cores: Cores = bench.server_cores;
     start(cores, "/", &launch).with_context(|| format!("starting {subject}"))

@@ -1,7 +1,6 @@
 //! Suite `restart`: from a request that crashes the only instance of a service to the next good
 //! answer, on one connection, with the settings that a service has by default.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
@@ -13,7 +12,7 @@ use crate::plan::Bench;
 use crate::process::stop_if_interrupted;
 use crate::report::{Goal, Table, cell};
 use crate::results::{Key, Metric, Results};
-use crate::subject::{Launch, REUSE, SKEP_FRESH, Server, skep, start};
+use crate::subject::{REUSE, SKEP_FRESH, Server, start};
 
 pub(super) const NAME: &str = "restart";
 
@@ -75,12 +74,7 @@ fn one_case(
     round: usize,
     results: &mut Results,
 ) -> Result<()> {
-    let component = bench.programs.component.with_file_name(component);
-    ensure!(
-        component.is_file(),
-        "there is no {}; `cargo xtask guests` makes it",
-        component.display()
-    );
+    let component = bench.programs.component(component)?;
     let server = start_one(bench, &component, backtrace)?;
     let mut connection = Connection::to(server.address)?;
     let crashes = if bench.quick { CRASHES_QUICK } else { CRASHES };
@@ -129,25 +123,18 @@ fn quantile(times: &mut [f64], share: f64) -> f64 {
 
 fn start_one(bench: &Bench, component: &Path, backtrace: bool) -> Result<Server> {
     let launch = |address: SocketAddr| {
-        let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;
-        let manifest = files.path().join("skep.toml");
         let component = component.to_string_lossy();
         let text = format!(
             "name = \"bench\"\n[http]\nlisten = \"{address}\"\n[service.one]\n\
              component = {component:?}\nroutes = [\"/{{*rest}}\"]\n\
              instances = {{ max = 1, warm = 1, reuse = {REUSE} }}\n"
         );
-        fs::write(&manifest, text).context("writing the manifest")?;
-        let mut command = skep(&bench.programs)?;
-        command.arg("run").arg(&manifest).current_dir(&files);
-        command.env_remove("RUST_BACKTRACE");
+        let mut launch = bench.programs.application(&text)?;
+        launch.command.env_remove("RUST_BACKTRACE");
         if backtrace {
-            command.env("RUST_BACKTRACE", "1");
+            launch.command.env("RUST_BACKTRACE", "1");
         }
-        Ok(Launch {
-            command,
-            files: Some(files),
-        })
+        Ok(launch)
     };
     start(bench.server_cores, "/", &launch).context("starting skep with one service")
 }

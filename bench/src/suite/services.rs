@@ -2,7 +2,6 @@
 //! while idle and what a request costs when the load is spread over all of them.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
@@ -17,9 +16,7 @@ use crate::report::{Goal, Table, cell};
 use crate::results::{
     CPU, ERRORS, Key, Metric, P50, P99, RATE, RSS, RSS_IDLE, RSS_PEAK, Results, Series,
 };
-use crate::subject::{
-    AXUM, Launch, Programs, REUSE, SKEP_FRESH, SKEP_REUSE, Server, WASMTIME, skep, start,
-};
+use crate::subject::{AXUM, Programs, REUSE, SKEP_FRESH, SKEP_REUSE, Server, WASMTIME, start};
 
 pub(super) const NAME: &str = "services";
 const MANY: usize = 100;
@@ -113,18 +110,7 @@ pub(super) fn start_services(
     reuse: Option<u64>,
     cores: Cores,
 ) -> Result<Server> {
-    let launch = |address| {
-        let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;
-        let manifest = files.path().join("skep.toml");
-        fs::write(&manifest, manifest_text(programs, count, reuse, address))
-            .context("writing the manifest")?;
-        let mut command = skep(programs)?;
-        command.arg("run").arg(&manifest).current_dir(&files);
-        Ok(Launch {
-            command,
-            files: Some(files),
-        })
-    };
+    let launch = |address| programs.application(&manifest_text(programs, count, reuse, address));
     start(cores, "/s0", &launch).with_context(|| format!("starting skep with {count} services"))
 }
 
