@@ -22,6 +22,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 pub use cache::{
     CACHE_AGE, CACHE_BYTES, Cache, CacheError, CacheSettings, CacheStats, Compiled, Origin,
     PruneReport,
@@ -41,8 +43,8 @@ pub const MAX_COMPONENT_BYTES: u64 = 128 << 20;
 
 /// The bytes of one component, with what can be said of them without compiling.
 ///
-/// Clones share the bytes. Drop all of them once the component is compiled: the compiled code
-/// does not need them.
+/// Clones share the bytes. Once the component is compiled they can be forgotten
+/// ([`Artifact::forget_bytes`]): the compiled code does not need them.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     inner: Arc<Inner>,
@@ -51,7 +53,8 @@ pub struct Artifact {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    bytes: Vec<u8>,
+    size: u64,
+    bytes: Mutex<Option<Arc<Vec<u8>>>>,
     digest: Digest,
     description: Description,
 }
@@ -93,7 +96,8 @@ impl Artifact {
         Ok(Artifact {
             inner: Arc::new(Inner {
                 path,
-                bytes,
+                size,
+                bytes: Mutex::new(Some(Arc::new(bytes))),
                 digest,
                 description,
             }),
@@ -105,7 +109,8 @@ impl Artifact {
     /// # Errors
     /// If the component is corrupt, or uses a WebAssembly proposal that Skep does not enable.
     pub fn validate(&self) -> Result<(), ArtifactError> {
-        description::validate(self.bytes()).map_err(|fault| ArtifactError::new(self.path(), fault))
+        description::validate(&self.bytes()?)
+            .map_err(|fault| ArtifactError::new(self.path(), fault))
     }
 
     /// The world, and the packages it names, as WIT text. `all` also prints the definitions of
@@ -114,7 +119,8 @@ impl Artifact {
     /// # Errors
     /// If the component has something that WIT cannot say; such a component may still run.
     pub fn wit(&self, all: bool) -> Result<String, String> {
-        wit::print(self.bytes(), all)
+        let bytes = self.bytes().map_err(|error| error.to_string())?;
+        wit::print(&bytes, all)
     }
 
     /// What the component is, imports, exports and was made by.
@@ -132,14 +138,30 @@ impl Artifact {
         &self.inner.path
     }
 
-    /// The component as it is on disk.
-    pub fn bytes(&self) -> &[u8] {
-        &self.inner.bytes
+    /// The component as it was read. Read again if that has been forgotten.
+    ///
+    /// # Errors
+    /// If it has to be read, and the file is gone or is not the same any more.
+    pub fn bytes(&self) -> Result<Arc<Vec<u8>>, ArtifactError> {
+        if let Some(bytes) = &*self.inner.bytes.lock() {
+            return Ok(bytes.clone());
+        }
+        let fault = |fault| ArtifactError::new(self.path(), fault);
+        let bytes = read(self.path()).map_err(fault)?;
+        if Digest::of(&bytes) != self.digest() {
+            return Err(fault(Fault::Changed));
+        }
+        Ok(Arc::new(bytes))
+    }
+
+    /// Gives the bytes back, for all clones; what is known of them stays.
+    pub fn forget_bytes(&self) {
+        *self.inner.bytes.lock() = None;
     }
 
     /// Bytes, at most [`MAX_COMPONENT_BYTES`].
     pub fn size(&self) -> u64 {
-        self.inner.bytes.len() as u64
+        self.inner.size
     }
 }
 

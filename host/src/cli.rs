@@ -1,14 +1,18 @@
 //! The commands, one file each: arguments in, an exit code out.
 
+pub mod apply;
 pub mod call;
+mod change;
 pub mod check;
 pub mod crashes;
+pub mod deploy;
 pub mod graph;
 pub mod inspect;
 pub mod log_options;
 pub mod ps;
 pub mod report;
 pub mod restart;
+pub mod rollback;
 pub mod run;
 pub mod serve;
 
@@ -27,6 +31,10 @@ pub enum Exit {
     Mistakes = 3,
     /// Of `call`: the function was called and answered `err`.
     Err = 4,
+    /// Of `deploy`, `apply` and `rollback`: what was to serve does not start, or is not well.
+    NotReady = 5,
+    /// Of the same: somebody else has changed something meanwhile.
+    Conflict = 6,
     /// Stopped at once by a second signal.
     Interrupted = 130,
 }
@@ -42,6 +50,8 @@ pub const EXIT_CODES: &str = "Exit codes:
   0    done; run and serve: stopped in good order
   1    it did not work; the message says why
   2    the command line is wrong
-  3    the manifest or a component has mistakes; nothing was started
+  3    the manifest or a component has mistakes; nothing was started or changed
   4    of call: the function was called and answered err(…)
+  5    of deploy, apply and rollback: what was to serve does not start, or is not well
+  6    of deploy and apply: another generation serves than --if-generation says
   130  stopped at once by a second signal";

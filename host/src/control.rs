@@ -1,9 +1,10 @@
 //! The control API: how other processes of this user see and steer the host. HTTP over a Unix
 //! socket that only its owner may use.
 //!
-//! So far it has what `skep ps` needs, restarts and calls; deploys come to stand here too.
+//! It has what `skep ps` needs, restarts, calls, and changes of the application.
 
 mod call;
+mod deploy;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,9 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 pub use self::call::{Outcome, Refusal, Returned, call, interfaces};
+pub use self::deploy::{
+    Apply, Refused, Rollback, Step, apply_manifest, deploy_component, rollback,
+};
 use crate::host::Host;
 use crate::task;
 
@@ -157,6 +161,7 @@ fn router(host: &Host) -> Router {
         .route("/v1/services/{service}/crashes", get(one))
         .route("/v1/services/{service}/restart", post(restart))
         .merge(call::routes(host.callees()))
+        .merge(deploy::routes(host.running().clone()))
 }
 
 /// What a function answers that blocks.
@@ -242,6 +247,8 @@ struct Question<'a> {
     body: Vec<u8>,
     /// For how long its answer is waited for; none: as long as there is a host.
     patience: Option<Duration>,
+    /// The generation that it is about, if only that.
+    expected: Option<u64>,
 }
 
 impl Question<'_> {
@@ -251,6 +258,7 @@ impl Question<'_> {
             request,
             body: Vec::new(),
             patience: Some(ANSWER_PATIENCE),
+            expected: None,
         }
     }
 }
@@ -269,8 +277,10 @@ fn exchange(path: &Path, question: &Question<'_>) -> Result<(u16, Vec<u8>), Cont
         .set_write_timeout(Some(ANSWER_PATIENCE))
         .map_err(no_host)?;
     // HTTP/1.0: the answer is not chunked and ends with the connection.
+    let expected = question.expected;
+    let condition = expected.map_or_else(String::new, |n| format!("if-match: \"{n}\"\r\n"));
     let head = format!(
-        "{} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        "{} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\n{condition}\
          content-length: {}\r\n\r\n",
         question.request,
         question.body.len()

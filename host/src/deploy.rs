@@ -6,26 +6,33 @@
 mod build;
 mod check;
 mod links;
+mod machinery;
+mod member;
+mod recipe;
+mod running;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use skep_core::contract::Interface;
 use skep_core::instances::HandlerKind;
 use skep_core::lifecycle;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
-pub(crate) use self::build::routes;
-pub use self::build::{Built, Machinery, Works, build, kinds, pool_size, wants_core_dumps};
-pub(crate) use self::links::starts_after;
+pub use self::build::{Order, build};
+use self::links::starts_after;
 pub use self::links::{Link, Links};
+pub use self::machinery::{Machinery, MachineryError};
+pub(crate) use self::running::connection_limits;
+pub use self::running::{ChangeError, Changed, Running, ServiceChange};
 use crate::artifact::{Artifact, Description, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;
 
 /// A manifest with its components, found fit to be built.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Application {
     /// What the manifest says.
     pub manifest: Manifest,
@@ -39,8 +46,77 @@ pub struct Application {
     pub warnings: Vec<Mistake>,
 }
 
+impl Application {
+    /// The same with another component for one service, which is checked against all others.
+    ///
+    /// # Errors
+    /// If there is no such service, or all mistakes at once.
+    pub fn with_component(
+        &self,
+        service: &ServiceName,
+        component: Artifact,
+    ) -> Result<Application, DeployError> {
+        let Some(settings) = self.manifest.services.get(service) else {
+            return Err(DeployError::NoService(service.clone()));
+        };
+        let mut settings = settings.clone();
+        settings.component.value = component.path().to_owned();
+        self.with_service(settings, component)
+    }
+
+    /// The same with one service as another application had it: its component, its settings and how
+    /// its calls are treated.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub(crate) fn with_service_of(
+        &self,
+        earlier: &Application,
+        service: &ServiceName,
+    ) -> Result<Application, DeployError> {
+        let settings = earlier.manifest.services.get(service);
+        let (Some(settings), Some(part)) = (settings, earlier.parts.get(service)) else {
+            return Err(DeployError::NoService(service.clone()));
+        };
+        let mut wanted = self.clone();
+        let links = &mut wanted.manifest.links;
+        links.retain(|(caller, _), _| caller != service);
+        let earlier = earlier.manifest.links.iter();
+        let there = |callee: &ServiceName| self.manifest.services.contains_key(callee);
+        links.extend(
+            earlier
+                .filter(|((caller, callee), _)| caller == service && there(callee))
+                .map(|(pair, policy)| (pair.clone(), policy.clone())),
+        );
+        wanted.with_service(settings.clone(), part.artifact.clone())
+    }
+
+    fn with_service(
+        &self,
+        settings: Service,
+        component: Artifact,
+    ) -> Result<Application, DeployError> {
+        let mut manifest = self.manifest.clone();
+        let service = settings.name.value.clone();
+        manifest.services.insert(service.clone(), settings);
+        let artifact = |name: &ServiceName| match self.parts.get(name) {
+            _ if *name == service => Some(Ok(component.clone())),
+            part => part.map(|part| Ok(part.artifact.clone())),
+        };
+        let artifacts = manifest.services.keys().filter_map(artifact).collect();
+        check::assemble(manifest, self.source.clone(), artifacts)
+    }
+
+    /// Gives back the memory of what has been compiled.
+    pub(crate) fn forget_bytes(&self) {
+        for part in self.parts.values() {
+            part.artifact.forget_bytes();
+        }
+    }
+}
+
 /// A text and where it is from, for errors that show lines of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Source {
     /// The file.
     pub path: PathBuf,
@@ -133,6 +209,17 @@ pub enum DeployError {
         #[source]
         source: std::io::Error,
     },
+    /// There is no such service.
+    #[error("there is no service `{0}`")]
+    NoService(ServiceName),
+    /// It has had no such revision, or it has not been kept.
+    #[error("`{service}` has {}", wanted(*revision))]
+    NoRevision {
+        /// Which.
+        service: ServiceName,
+        /// None: any before the present one.
+        revision: Option<u32>,
+    },
     /// It has mistakes; to be shown with the text.
     #[error("{} has {}", source_text.path.display(), count(mistakes.len()))]
     Mistakes {
@@ -143,6 +230,13 @@ pub enum DeployError {
         /// What else was noticed.
         warnings: Vec<Mistake>,
     },
+}
+
+fn wanted(revision: Option<u32>) -> String {
+    match revision {
+        Some(revision) => format!("no revision {revision} any more"),
+        None => "no earlier revision".to_owned(),
+    }
 }
 
 fn count(mistakes: usize) -> String {
@@ -209,6 +303,13 @@ pub(crate) fn resolve(source: &Source, path: &Path) -> PathBuf {
         Some(base) => base.join(path),
         None => path.to_owned(),
     }
+}
+
+/// The directory of what outlives the process.
+pub(crate) fn state_directory(application: &Application) -> PathBuf {
+    let state = application.manifest.host.state.as_ref();
+    let state = state.map_or_else(|| PathBuf::from(".skep"), |state| state.value.clone());
+    resolve(&application.source, &state)
 }
 
 /// How many instances the service may have at once.

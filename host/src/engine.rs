@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel,
     PoolingAllocationConfig,
@@ -74,6 +75,16 @@ pub struct PoolSize {
     pub table_elements: usize,
     /// Bytes that a guest's own frames may use: `host.stack`.
     pub stack: usize,
+}
+
+impl PoolSize {
+    /// Whether pools of this size do for those who want that one.
+    pub fn holds(&self, wanted: &PoolSize) -> bool {
+        self.instances >= wanted.instances
+            && self.memory >= wanted.memory
+            && self.table_elements >= wanted.table_elements
+            && self.stack == wanted.stack
+    }
 }
 
 /// How stores get their memories, tables and stacks.
@@ -212,8 +223,31 @@ impl CoarseClock {
     }
 }
 
+/// The engines that there are, for as long as anything runs on them.
+#[derive(Default)]
+pub struct Engines(Mutex<Vec<(Kind, EngineWeak)>>);
+
+impl Engines {
+    /// Another engine.
+    pub fn add(&self, kind: Kind, engine: &Engine) {
+        let mut engines = self.0.lock();
+        engines.retain(|(_, engine)| engine.upgrade().is_some());
+        engines.push((kind, engine.weak()));
+    }
+
+    /// Calls it with each.
+    pub fn each(&self, mut with: impl FnMut(Kind, &Engine)) {
+        for (kind, engine) in &*self.0.lock() {
+            if let Some(engine) = engine.upgrade() {
+                with(*kind, &engine);
+            }
+        }
+    }
+}
+
 /// The thread that advances the engines' epochs and the coarse clock; it ends when dropped.
 pub struct Ticker {
+    engines: Arc<Engines>,
     stop: Arc<AtomicBool>,
     clock: CoarseClock,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -222,31 +256,35 @@ pub struct Ticker {
 impl Ticker {
     /// # Errors
     /// If the operating system refuses a thread.
-    pub fn start<'a>(engines: impl IntoIterator<Item = &'a Engine>) -> std::io::Result<Ticker> {
-        let engines: Vec<_> = engines.into_iter().map(Engine::weak).collect();
+    pub fn start() -> std::io::Result<Ticker> {
+        let engines: Arc<Engines> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let clock = CoarseClock(Arc::default());
         let thread = std::thread::Builder::new()
             .name("skep-epoch".into())
             .spawn({
-                let (stop, clock) = (stop.clone(), clock.clone());
+                let (stop, clock, engines) = (stop.clone(), clock.clone(), engines.clone());
                 move || {
                     let began = Instant::now();
                     while !stop.load(Ordering::Relaxed) {
                         std::thread::sleep(EPOCH_TICK);
-                        for engine in engines.iter().filter_map(EngineWeak::upgrade) {
-                            engine.increment_epoch();
-                        }
+                        engines.each(|_, engine| engine.increment_epoch());
                         let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                         clock.0.store(passed, Ordering::Relaxed);
                     }
                 }
             })?;
         Ok(Ticker {
+            engines,
             stop,
             clock,
             thread: Some(thread),
         })
+    }
+
+    /// The engines whose epochs it advances.
+    pub fn engines(&self) -> &Arc<Engines> {
+        &self.engines
     }
 
     /// A handle to the coarse clock.

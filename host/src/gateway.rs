@@ -12,17 +12,17 @@ pub mod fuzzing;
 mod refusal;
 mod request_id;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
 use skep_core::heard;
 use skep_core::manifest::Network;
-use skep_core::route::{self, Lookup, RouteTable};
+use skep_core::route::{self, Lookup};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme as WasiScheme;
 
 pub(crate) use self::answer::GatewayBody;
@@ -32,21 +32,12 @@ pub use self::fault::Blame;
 pub(crate) use self::fault::Fault;
 pub(crate) use self::forwarded::{Peer, Stamp};
 pub(crate) use self::request_id::RequestId;
+use crate::generation::{Generation, Serving};
 use crate::lag::Pace;
 use crate::log::Sink;
 use crate::outgoing::{DEPTH_HEADER, depth};
 use crate::service::{Call, Service};
 use crate::trace::{TRACEPARENT, TRACESTATE, Tracer};
-
-/// Where a route leads.
-pub struct Target {
-    /// The service that answers.
-    pub service: Arc<Service>,
-    /// The route's own deadline.
-    pub timeout: Option<Duration>,
-    /// As the manifest writes it, for reports of crashes.
-    pub route: Arc<str>,
-}
 
 /// Where a request is to go.
 struct Found {
@@ -55,7 +46,8 @@ struct Found {
     route: Arc<str>,
 }
 
-/// What the gateway is told once.
+/// What the manifest says of requests on their way to any service.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Whether each request is written to the log.
     pub access_log: bool,
@@ -75,31 +67,27 @@ pub struct Settings {
 
 /// See the module. Shared by all connections.
 pub struct Gateway {
-    routes: ArcSwap<RouteTable<Target>>,
-    settings: Settings,
+    serving: Arc<Serving>,
     sink: Sink,
     tracer: Arc<Tracer>,
 }
 
 impl Gateway {
-    /// A gateway with these routes.
-    pub fn new(
-        routes: RouteTable<Target>,
-        settings: Settings,
-        sink: Sink,
-        tracer: Arc<Tracer>,
-    ) -> Arc<Gateway> {
+    /// A gateway to what serves.
+    pub fn new(serving: Arc<Serving>, sink: Sink, tracer: Arc<Tracer>) -> Arc<Gateway> {
         Arc::new(Gateway {
-            routes: ArcSwap::from_pointee(routes),
-            settings,
+            serving,
             sink,
             tracer,
         })
     }
 
-    /// The proxies that `Peer`s are compared with.
-    pub(crate) fn trusted_proxies(&self) -> &[Network] {
-        &self.settings.trusted_proxies
+    /// Who is at the other end of a connection.
+    pub(crate) fn peer(&self, address: SocketAddr, secure: bool) -> Peer {
+        let generation = self.serving.now();
+        let settings = generation.as_ref().map(|generation| generation.settings());
+        let trusted = settings.map_or(&[][..], |settings| &settings.trusted_proxies);
+        Peer::new(address, secure, trusted)
     }
 
     /// Answers one request. Dropping the future, or the answer's body before its end, cancels the
@@ -112,11 +100,23 @@ impl Gateway {
     ) -> Response<GatewayBody<O>> {
         let (mut parts, incoming) = request.into_parts();
         let id = RequestId::accept_or_make(&parts.headers);
-        let sink = self.settings.access_log.then_some(&self.sink);
+        // Nothing is let in before the first.
+        let generation = self.serving.now();
+        let settings = generation.as_ref().map(|generation| generation.settings());
+        let access_log = settings.is_some_and(|settings| settings.access_log);
+        let write_pace = settings.map_or_else(Pace::default, |settings| settings.write_pace);
+        let sink = access_log.then_some(&self.sink);
         let wanted = sink.is_some() || self.tracer.is_heard();
         let mut entry = wanted.then(|| Entry::open(sink, &parts, id.clone(), peer.ip()));
         let line = entry.as_mut().map(|logged| &mut *logged.entry);
-        match self.route(peer, &mut parts, incoming, &id, line).await {
+        let answered = match generation {
+            Some(generation) => {
+                self.route(generation, peer, &mut parts, incoming, &id, line)
+                    .await
+            }
+            None => Err(Fault::NotFound),
+        };
+        match answered {
             Ok(mut response) => {
                 response
                     .headers_mut()
@@ -126,7 +126,7 @@ impl Gateway {
                 if let Some(logged) = &mut entry {
                     logged.entry.answered(status);
                 }
-                let body = GatewayBody::new(body, entry, open, self.settings.write_pace);
+                let body = GatewayBody::new(body, entry, open, write_pace);
                 Response::from_parts(parts, body)
             }
             Err(fault) => {
@@ -140,27 +140,29 @@ impl Gateway {
 
     async fn route(
         &self,
+        generation: Arc<Generation>,
         peer: &Peer,
         parts: &mut http::request::Parts,
         incoming: Incoming,
         id: &RequestId,
         mut entry: Option<&mut Entry>,
     ) -> Result<Response<crate::service::AnswerBody>, Fault> {
-        self.check_head(parts)?;
+        let settings = generation.settings();
+        check_head(settings, parts)?;
         let host = authority(parts)?;
         normalise(parts)?;
         let Found {
             service,
             deadline,
             route,
-        } = self.find(&host, parts)?;
+        } = find(&generation, &host, parts)?;
 
         let asked = peer
             .asked(host)
             .map_err(|_| Fault::BadRequest("The request's Host header is not a host."))?;
         // Guests are told by the authority; the field is not for them.
         parts.headers.remove(HOST);
-        let client = peer.client(&parts.headers, self.trusted_proxies());
+        let client = peer.client(&parts.headers, &settings.trusted_proxies);
         keep_valid_trace(&mut parts.headers);
         let depth = if peer.may_be_a_service() {
             depth(&parts.headers)
@@ -171,7 +173,7 @@ impl Gateway {
         if let Some(entry) = &mut entry {
             entry.routed(&service, client, asked.host.clone(), &parts.headers);
         }
-        let log_calls = self.settings.access_log && self.settings.log_calls;
+        let log_calls = settings.access_log && settings.log_calls;
         let begun = self.tracer.request(&mut parts.headers, log_calls);
         let trace = begun.as_ref().map(|begun| begun.trace.clone());
         if let (Some(entry), Some(begun)) = (&mut entry, begun) {
@@ -184,7 +186,7 @@ impl Gateway {
             true => Box::pin(service.hold()).await,
         };
         service.room().map_err(Fault::Service)?;
-        let (mut body, report) = self.body(&service, parts, incoming)?;
+        let (mut body, report) = body(settings.body_pace, &service, parts, incoming)?;
         let length = declared_length(parts);
         if length.is_some() {
             let gathered = Box::pin(body.gather(length)).await;
@@ -200,6 +202,7 @@ impl Gateway {
             request: Request::from_parts(absolute(parts, peer, asked.authority.clone())?, body),
             stamp: Some(Stamp::new(asked, id)),
             request_id: id.clone(),
+            generation: Some(generation),
             trace,
             depth,
             deadline,
@@ -234,65 +237,68 @@ impl Gateway {
             (Err(refused), None) => Err(Fault::Service(refused)),
         }
     }
+}
 
-    fn check_head(&self, parts: &http::request::Parts) -> Result<(), Fault> {
-        if parts.headers.len() > self.settings.header_count {
-            return Err(Fault::HeadersTooLarge);
-        }
-        let fields: usize = parts
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or(0, |target| target.as_str().len());
-        if (fields + target) as u64 > self.settings.header_bytes {
-            return Err(Fault::HeadersTooLarge);
-        }
-        Ok(())
+fn check_head(settings: &Settings, parts: &http::request::Parts) -> Result<(), Fault> {
+    if parts.headers.len() > settings.header_count {
+        return Err(Fault::HeadersTooLarge);
     }
+    let fields: usize = parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if (fields + target) as u64 > settings.header_bytes {
+        return Err(Fault::HeadersTooLarge);
+    }
+    Ok(())
+}
 
-    fn find(&self, host: &HeaderValue, parts: &http::request::Parts) -> Result<Found, Fault> {
-        let routes = self.routes.load();
-        // `authority` has checked that it is ASCII.
-        let host = host.to_str().unwrap_or_default();
-        match routes.lookup(host, parts.uri.path(), parts.method.as_str()) {
-            Lookup::Found(target) => Ok(Found {
-                service: target.service.clone(),
-                deadline: target.timeout,
-                route: target.route.clone(),
-            }),
-            Lookup::NotFound => Err(Fault::NotFound),
-            Lookup::MethodNotAllowed { allow } => Err(Fault::MethodNotAllowed(allow.to_string())),
-        }
+fn find(
+    generation: &Generation,
+    host: &HeaderValue,
+    parts: &http::request::Parts,
+) -> Result<Found, Fault> {
+    // `authority` has checked that it is ASCII.
+    let host = host.to_str().unwrap_or_default();
+    let routes = generation.routes();
+    match routes.lookup(host, parts.uri.path(), parts.method.as_str()) {
+        Lookup::Found(target) => Ok(Found {
+            service: target.service.clone(),
+            deadline: target.timeout,
+            route: target.route.clone(),
+        }),
+        Lookup::NotFound => Err(Fault::NotFound),
+        Lookup::MethodNotAllowed { allow } => Err(Fault::MethodNotAllowed(allow.to_string())),
     }
+}
 
-    /// The body that the guest may read, unless the client says beforehand that it is too large.
-    fn body(
-        &self,
-        service: &Service,
-        parts: &http::request::Parts,
-        incoming: Incoming,
-    ) -> Result<(IncomingBody, Option<Arc<BodyReport>>), Fault> {
-        if incoming.is_end_stream() {
-            return Ok((IncomingBody::empty(), None));
-        }
-        // A closed service answers 503 in a moment; its limit does not matter.
-        let revision = service.active();
-        let limit = revision
-            .as_ref()
-            .map(|revision| revision.limits().request_body);
-        let declared = declared_length(parts);
-        if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
-            return Err(Fault::BodyTooLarge);
-        }
-        let pace = self.settings.body_pace;
-        let lobby = revision.map(|revision| revision.lobby.clone());
-        let (body, report) = IncomingBody::new(incoming, limit.unwrap_or(0), pace, lobby);
-        Ok((body, Some(report)))
+/// The body that the guest may read, unless the client says beforehand that it is too large.
+fn body(
+    pace: Pace,
+    service: &Service,
+    parts: &http::request::Parts,
+    incoming: Incoming,
+) -> Result<(IncomingBody, Option<Arc<BodyReport>>), Fault> {
+    if incoming.is_end_stream() {
+        return Ok((IncomingBody::empty(), None));
     }
+    // A closed service answers 503 in a moment; its limit does not matter.
+    let revision = service.active();
+    let limit = revision
+        .as_ref()
+        .map(|revision| revision.limits().request_body);
+    let declared = declared_length(parts);
+    if limit.is_some_and(|limit| declared.is_some_and(|declared| declared > limit)) {
+        return Err(Fault::BodyTooLarge);
+    }
+    let lobby = revision.map(|revision| revision.lobby.clone());
+    let (body, report) = IncomingBody::new(incoming, limit.unwrap_or(0), pace, lobby);
+    Ok((body, Some(report)))
 }
 
 /// How long the client says its body is.

@@ -292,6 +292,11 @@ impl GuestState {
         self.hooks.begin(&self.errand);
     }
 
+    /// It has done what it was given: the generation that it went by need not be kept for it.
+    pub(crate) fn rest(&mut self) {
+        self.errand.generation = None;
+    }
+
     /// From now on what its guest closes is closed by the guest, until what is returned is dropped,
     /// which must be before the store is.
     pub(crate) fn set_to_work(&self) -> AtWork {
@@ -383,6 +388,9 @@ pub enum Failure {
     /// It did not come to an end in time.
     #[error("did not answer within `limits.deadline`")]
     Deadline,
+    /// Another revision has taken the place of its own, and it was not done in time.
+    #[error("was replaced, and not done within `http.drain-timeout`")]
+    Replaced,
     /// A service that it called failed it, and it had no way to be told.
     #[error("was failed by a service that it called")]
     Callee(#[source] Box<CallError>),
@@ -438,6 +446,7 @@ impl Failure {
             self,
             Failure::ErrorCode { .. }
                 | Failure::Deadline
+                | Failure::Replaced
                 | Failure::NoMemory(_)
                 | Failure::Callee(_)
         )
@@ -455,6 +464,7 @@ impl Failure {
             Failure::ErrorCode { .. } => "error-code",
             Failure::UnfinishedBody => "unfinished-body",
             Failure::Deadline => "deadline",
+            Failure::Replaced => "replaced",
             Failure::Callee(error) => match error.kind() {
                 CallKind::Unavailable => "callee-unavailable",
                 CallKind::Deadline => "callee-deadline",

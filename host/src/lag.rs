@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 /// What a client owes, from the manifest.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// The furthest it may lag behind.
     pub most: Duration,

@@ -15,6 +15,7 @@ mod wave;
 pub mod listener;
 
 pub mod gateway;
+pub mod generation;
 pub mod lag;
 
 pub mod service;

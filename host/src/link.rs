@@ -4,6 +4,7 @@
 //! Before it: the caller's guest, in `instance`. After it: `service` admits the call and runs it on
 //! an instance of the callee. Only values cross, never memory.
 
+mod callee;
 mod crossing;
 mod function;
 mod handler;
@@ -16,6 +17,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, ResourceType};
 
+pub(crate) use self::callee::Callee;
 use self::crossing::{Resources, Uncrossable};
 use self::function::Link;
 pub(crate) use self::policy::Policy;

@@ -58,7 +58,7 @@ const UNSENT: u32 = 128 << 10;
 const H1_BUFFER_MIN: usize = 64 << 10;
 
 /// What a connection may take, from the manifest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Connections at once, over all listeners.
     pub connections: usize,

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use skep::artifact::child;
-use skep::cli::{self, Exit, call, check, crashes, graph, inspect, ps, restart, run, serve};
+use skep::cli::{
+    self, Exit, apply, call, check, crashes, deploy, graph, inspect, ps, restart, rollback, run,
+    serve,
+};
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
 /// a moment: the system's allocator costs a tenth of a request, this one half of that.
@@ -26,6 +29,9 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Ps(ps::Ps),
+    Deploy(deploy::Deploy),
+    Apply(apply::Arguments),
+    Rollback(rollback::Arguments),
     Restart(restart::Restart),
     Crashes(crashes::Crashes),
     Call(call::Call),
@@ -48,6 +54,9 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Ps(arguments) => ps::run(&arguments).into(),
+        Command::Deploy(arguments) => deploy::run(&arguments).into(),
+        Command::Apply(arguments) => apply::run(&arguments).into(),
+        Command::Rollback(arguments) => rollback::run(&arguments).into(),
         Command::Restart(arguments) => restart::run(&arguments).into(),
         Command::Crashes(arguments) => crashes::run(&arguments).into(),
         Command::Call(arguments) => call::run(&arguments).into(),

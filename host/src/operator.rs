@@ -15,6 +15,7 @@ use wasmtime::component::Val;
 
 pub use self::understand::{NotUnderstood, Understood};
 use crate::gateway::RequestId;
+use crate::generation::Generation;
 use crate::instance::cargo::{Cargo, Signature, Values};
 use crate::instance::errand::Errand;
 use crate::service::{CallError, CallKind, Function, Invocation, Revision, Service, Wanted};
@@ -85,6 +86,7 @@ pub enum NotAnswered {
 
 /// A service as the operator calls it.
 pub struct Callee {
+    generation: Arc<Generation>,
     service: Arc<Service>,
     /// What is exported is known also while nobody answers.
     revision: Arc<Revision>,
@@ -101,9 +103,15 @@ pub struct Answered {
 }
 
 impl Callee {
-    /// This service. `revision` answers, or would.
-    pub fn new(service: Arc<Service>, revision: Arc<Revision>, tracer: Arc<Tracer>) -> Callee {
+    /// This service of the generation. `revision` answers, or would.
+    pub fn new(
+        generation: Arc<Generation>,
+        service: Arc<Service>,
+        revision: Arc<Revision>,
+        tracer: Arc<Tracer>,
+    ) -> Callee {
         Callee {
+            generation,
             service,
             revision,
             tracer,
@@ -150,6 +158,7 @@ impl Callee {
             function: function.clone(),
             errand: Errand {
                 request: Some(request.clone()),
+                generation: Some(self.generation.clone()),
                 trace: self.tracer.call(),
                 deadline: timeout.and_then(|timeout| began.checked_add(timeout)),
                 ..Errand::default()

@@ -66,6 +66,7 @@ pub(crate) async fn probe(
         request,
         stamp: None,
         request_id: RequestId::named("health-check"),
+        generation: None,
         trace: None,
         depth: 0,
         deadline: Some(check.timeout),

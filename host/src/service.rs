@@ -7,6 +7,7 @@
 mod admission;
 mod body;
 mod call_error;
+mod cutting;
 mod door;
 mod incident;
 mod invoke;
@@ -25,6 +26,7 @@ pub(crate) use self::admission::places_beyond;
 pub use self::admission::{Admission, Shed};
 pub(crate) use self::body::{AnswerBody, BodyError};
 pub use self::call_error::{CallCause, CallError, CallKind, Function, Restraint};
+pub(crate) use self::cutting::Cutting;
 use self::door::Entrance;
 pub use self::door::{Closed, Door, Hold};
 pub use self::incident::Incident;
@@ -34,6 +36,7 @@ pub(crate) use self::lease::{Lease, Leases};
 pub use self::revision::{Beside, Handler, RequestLimits, Revision};
 use crate::gateway::body::IncomingBody;
 use crate::gateway::{RequestId, Stamp};
+use crate::generation::Generation;
 use crate::instance::errand::Errand;
 use crate::instance::live::{Code, Live};
 use crate::instance::once::{self, Exchange, OnceBody, Progress};
@@ -51,15 +54,16 @@ pub struct Counters {
     pub shed: AtomicU64,
     /// CPU time of guests, nanoseconds.
     pub cpu_ns: AtomicU64,
-    /// Good answers since the last incident.
-    since_incident: AtomicU64,
 }
 
-/// A named part of the application.
+/// A named part of the application, as one generation or more have it. A revision that takes the
+/// place of another comes with a handle of its own: those who hold the other's go on with that.
 pub struct Service {
     name: Arc<str>,
     entrance: Entrance,
-    counters: Counters,
+    counters: Arc<Counters>,
+    /// Good answers since the last incident.
+    since_incident: AtomicU64,
     incidents: mpsc::Sender<Incident>,
 }
 
@@ -73,6 +77,8 @@ pub(crate) struct Call {
     /// What is still to be written into its headers. A probe has none.
     pub(crate) stamp: Option<Stamp>,
     pub(crate) request_id: RequestId,
+    /// What it goes by; a probe goes by the latest that its revision is in.
+    pub(crate) generation: Option<Arc<Generation>>,
     /// The trace that it is part of, if anybody cares.
     pub(crate) trace: Option<Arc<Trace>>,
     /// How many requests of services led to this one.
@@ -90,6 +96,7 @@ impl Call {
     fn errand(&self, deadline: Instant) -> Errand {
         Errand {
             request: Some(self.request_id.clone()),
+            generation: self.generation.clone(),
             trace: self.trace.clone(),
             depth: self.depth,
             deadline: Some(deadline),
@@ -121,12 +128,19 @@ pub enum Refused {
 pub(crate) type Answer = Result<http::Response<AnswerBody>, Refused>;
 
 impl Service {
-    /// A closed service. `incidents` goes to its supervisor.
-    pub fn new(name: Arc<str>, hold: Hold, incidents: mpsc::Sender<Incident>) -> Arc<Service> {
+    /// A closed service. `counters` are those of all revisions of that name; `incidents` goes to the
+    /// supervisor of this one.
+    pub fn new(
+        name: Arc<str>,
+        hold: Hold,
+        counters: Arc<Counters>,
+        incidents: mpsc::Sender<Incident>,
+    ) -> Arc<Service> {
         Arc::new(Service {
             name,
             entrance: Entrance::new(hold),
-            counters: Counters::default(),
+            counters,
+            since_incident: AtomicU64::new(0),
             incidents,
         })
     }
@@ -266,7 +280,7 @@ impl Service {
         match &answer {
             Ok(_) => {
                 self.counters.answered.fetch_add(1, Ordering::Relaxed);
-                self.counters.since_incident.fetch_add(1, Ordering::Relaxed);
+                self.since_incident.fetch_add(1, Ordering::Relaxed);
             }
             Err(_) => self.charge(record.cpu),
         }
@@ -291,15 +305,18 @@ impl Service {
             errand,
         };
         let mut exchange = Exchange::new(code, idle, request);
-        let mut alarm = body::Alarm::new(deadline);
+        let mut alarm = ticket.alarm(deadline);
+        let cutting = &ticket.revision().cutting;
         let outcome = std::future::poll_fn(|cx| match exchange.poll_head(cx) {
-            Poll::Ready(progress) => Poll::Ready(Some(progress)),
-            Poll::Pending => alarm.poll(cx).map(|()| None),
+            Poll::Ready(progress) => Poll::Ready(progress),
+            Poll::Pending => alarm
+                .poll(cx, cutting)
+                .map(|failure| (Progress::Failed(failure), None)),
         })
         .await;
         record.cpu = exchange.cpu();
         record.instance = exchange.instance();
-        let (progress, freed) = outcome.unwrap_or((Progress::Failed(Failure::Deadline), None));
+        let (progress, freed) = outcome;
         match progress {
             Progress::Failed(failure) => {
                 if let Some(live) = freed {
@@ -365,7 +382,7 @@ impl Service {
     /// Tells the supervisor of a crash. Never waits: what it cannot take in is only counted.
     pub(crate) fn crashed(&self, revision: u32, lost: Lost, failure: Arc<Failure>) {
         self.counters.crashed.fetch_add(1, Ordering::Relaxed);
-        let answered_since = self.counters.since_incident.swap(0, Ordering::Relaxed);
+        let answered_since = self.since_incident.swap(0, Ordering::Relaxed);
         let incident = Incident {
             revision,
             lost,

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, OptionFuture};
 use skep_core::health::Health;
 use skep_core::lifecycle::{Action, Cause, CauseKind, Event, Kind, Phase, Settings};
-use skep_core::supervision::{GroupSettings, MemberSettings, Supervision};
+use skep_core::name::ServiceName;
+use skep_core::supervision::MemberSettings;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -46,44 +47,30 @@ pub struct Charge {
     pub crashes: Arc<Ring>,
     /// How long calls under way get when it is stopped.
     pub stop_timeout: Duration,
-    /// The places of the services that it starts after.
-    pub after: Vec<usize>,
 }
 
 /// The handle of a supervisor.
 pub struct Supervisor {
+    member: usize,
     phase: watch::Receiver<Phase>,
     starts: Arc<AtomicU64>,
     task: JoinHandle<Option<()>>,
 }
 
-/// Gives each service its supervisor; they start when the desk is told to. `origin` is what phases
-/// count their time from.
+/// Gives a revision of a service its supervisor, which starts it when the desk is told to.
 pub fn hire(
-    charges: Vec<(Charge, mpsc::Receiver<Incident>)>,
-    groups: Vec<GroupSettings>,
-    names: Vec<skep_core::name::ServiceName>,
-    origin: Instant,
-) -> (Arc<Desk>, Vec<Supervisor>) {
-    let member = |(charge, _): &(Charge, _)| MemberSettings {
+    desk: &Arc<Desk>,
+    name: ServiceName,
+    charge: Charge,
+    incidents: mpsc::Receiver<Incident>,
+) -> Supervisor {
+    let settings = MemberSettings {
         life: charge.settings.clone(),
         stop_timeout: charge.stop_timeout,
-        after: charge.after.clone(),
+        after: Vec::new(),
     };
-    let members = charges.iter().map(member).collect();
-    let machine = Supervision::new(members, groups.clone(), fastrand::u64(..));
-    let revision = |(charge, _): &(Charge, _)| charge.revision.number();
-    let posts = names
-        .into_iter()
-        .zip(charges.iter().map(revision))
-        .collect();
-    let (desk, notices) = Desk::new(machine, posts, groups, origin);
-    let hired = charges.into_iter().zip(notices).enumerate();
-    let supervisors = hired.map(|(member, ((charge, incidents), notices))| {
-        Supervisor::start(charge, member, desk.clone(), incidents, notices)
-    });
-    let supervisors = supervisors.collect();
-    (desk, supervisors)
+    let (member, notices) = desk.join(name, charge.revision.number(), settings);
+    Supervisor::start(charge, member, desk.clone(), incidents, notices)
 }
 
 impl Supervisor {
@@ -119,10 +106,16 @@ impl Supervisor {
             shift.run(incidents, notices, results_in),
         );
         Supervisor {
+            member,
             phase,
             starts,
             task,
         }
+    }
+
+    /// Its number at the desk.
+    pub fn member(&self) -> usize {
+        self.member
     }
 
     /// The service's phase, to be watched.

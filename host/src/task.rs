@@ -29,15 +29,17 @@ pub enum Kind {
     OutgoingRequest,
     /// One instance that serves several requests at once. Cancelled with its revision.
     Instance,
-    /// A service's supervisor. Lives as long as the host; a panic is reported as a bug.
+    /// A service's supervisor. Lives as long as its revision; a panic is reported as a bug.
     Supervisor,
+    /// A change of the application, and the end of what it replaced. Never cancelled.
+    Deploy,
     /// An accept loop, the control server, house-keeping. Lives as long as the host.
     Server,
 }
 
 impl Kind {
     /// All kinds, each at its own place.
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Connection,
         Kind::AfterResponse,
         Kind::Call,
@@ -45,6 +47,7 @@ impl Kind {
         Kind::OutgoingRequest,
         Kind::Instance,
         Kind::Supervisor,
+        Kind::Deploy,
         Kind::Server,
     ];
 
@@ -58,6 +61,7 @@ impl Kind {
             Kind::OutgoingRequest => "outgoing-request",
             Kind::Instance => "instance",
             Kind::Supervisor => "supervisor",
+            Kind::Deploy => "deploy",
             Kind::Server => "server",
         }
     }

@@ -4,11 +4,13 @@
 use skep_core::status::{HostUsage, PoolUsage};
 use wasmtime::Engine;
 
-use crate::engine::Kind;
+use crate::engine::{Engines, Kind};
 use crate::{instance, task};
 
 /// Reads it all. Blocking: some files of `/proc`, a millisecond or two.
-pub fn read(engines: &[(Kind, Engine)]) -> HostUsage {
+pub fn read(engines: &Engines) -> HostUsage {
+    let mut pools = Vec::new();
+    engines.each(|kind, engine| pools.extend(pool(kind, engine)));
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     HostUsage {
         resident_bytes: field(&status, "VmRSS:").saturating_mul(1024),
@@ -20,10 +22,7 @@ pub fn read(engines: &[(Kind, Engine)]) -> HostUsage {
         tasks: task::running()
             .map(|(kind, running)| (kind.name().to_owned(), running))
             .collect(),
-        pools: engines
-            .iter()
-            .filter_map(|(kind, engine)| pool(*kind, engine))
-            .collect(),
+        pools,
     }
 }
 
@@ -75,14 +74,14 @@ mod tests {
 
     #[test]
     fn a_process_sees_its_own_threads_files_and_mappings() {
-        let before = read(&[]);
+        let before = read(&Engines::default());
         assert!(before.resident_bytes > 1 << 20, "{before:?}");
         assert!(before.mappings > 10, "{before:?}");
         // Other tests of this process may open and close files and threads meanwhile, so many not.
         let files: Vec<_> = (0..500)
             .map(|_| std::fs::File::open("/proc/self/status").unwrap())
             .collect();
-        let after = read(&[]);
+        let after = read(&Engines::default());
         assert!(after.files >= before.files + 400, "{before:?} {after:?}");
         assert!(after.threads > 0);
         drop(files);

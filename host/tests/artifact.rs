@@ -100,7 +100,7 @@ fn answering(number: u32, padding: usize) -> Artifact {
 /// Well-formed to the last section, with a function that does not keep its promise.
 fn invalid() -> Artifact {
     let good = answering(1, 0);
-    let mut bytes = good.bytes().to_vec();
+    let mut bytes = good.bytes().unwrap().to_vec();
     // `i32.const 1` becomes `i64.const 1`.
     let at = bytes
         .windows(3)
@@ -359,7 +359,10 @@ fn damaged_entries_are_found_deleted_and_compiled_anew() {
     check("one byte more");
     std::fs::write(
         &entry,
-        bench.engine.precompile_component(artifact.bytes()).unwrap(),
+        bench
+            .engine
+            .precompile_component(&artifact.bytes().unwrap())
+            .unwrap(),
     )
     .unwrap();
     check("code without a seal");
@@ -667,7 +670,7 @@ fn a_warm_start_is_quick() {
         let artifact = answering(1, padding);
         drop(bench.cache().component(&artifact).unwrap());
         let file = bench.root.path().join(what);
-        std::fs::write(&file, artifact.bytes()).unwrap();
+        std::fs::write(&file, &*artifact.bytes().unwrap()).unwrap();
 
         let began = Instant::now();
         let artifact = Artifact::load(&file).unwrap();
@@ -838,8 +841,8 @@ fn inspect_refuses_what_is_no_component() {
         &wat::parse_str("(module)").unwrap(),
         "core WebAssembly module",
     );
-    refused(invalid().bytes(), "type mismatch");
-    let bytes = answering(1, 100).bytes().to_vec();
+    refused(&invalid().bytes().unwrap(), "type mismatch");
+    let bytes = answering(1, 100).bytes().unwrap().to_vec();
     refused(&bytes[..bytes.len() - 60], "cut off");
     let error = inspect(&[dir.path().to_str().unwrap()]);
     assert_eq!(error.0, Some(3));

@@ -10,6 +10,8 @@ use crate::name::{AppName, ServiceName};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostStatus {
     pub application: AppName,
+    /// The number of the generation that serves.
+    pub generation: u64,
     /// The time of this status, in milliseconds since the origin of the phases' times.
     pub now_ms: u64,
     /// Open connections.

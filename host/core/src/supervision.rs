@@ -12,12 +12,17 @@
 //!
 //! A member that is to move waits in `pending` until its gate is open (`moves`); what a failure
 //! means for the others is decided in `group`. `tests/supervision.rs` simulates all of it.
-use std::collections::BTreeSet;
+//!
+//! Members come and go while the application runs: a new revision of a service *joins* apart from
+//! all others, is *arranged* in the place of the one before once that is decided, and the one before,
+//! which is apart from then on, *leaves* when it is at rest.
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use crate::lifecycle::{Action, Cause, CauseKind, Event, Lifecycle, Phase, Settings};
-use crate::restart::{Backoff, Intensity};
 
+mod arrange;
 mod group;
 mod moves;
 
@@ -25,7 +30,8 @@ pub use group::{Escalate, GroupPolicy, GroupSettings, Strategy};
 use group::{Group, GroupState};
 use moves::Move;
 
-/// One service, as [`Supervision`] knows it. Members are named by their place in the list.
+/// One revision of a service, as [`Supervision`] knows it. Members are named by numbers, counted from
+/// 0 in the order in which they came; none is ever used again.
 #[derive(Debug, Clone)]
 pub struct MemberSettings {
     pub life: Settings,
@@ -33,6 +39,16 @@ pub struct MemberSettings {
     pub stop_timeout: Duration,
     /// Those that it starts after; without cycles, those of its group's order included.
     pub after: Vec<usize>,
+}
+
+/// Which members are the application's, and how they depend on one another. All others are apart:
+/// they have no order and no group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Arrangement {
+    /// Each with those that it starts after; without cycles, those of its group's order included.
+    pub members: Vec<(usize, Vec<usize>)>,
+    /// A member is in one group at most.
+    pub groups: Vec<GroupSettings>,
 }
 
 /// What happened.
@@ -45,7 +61,14 @@ pub enum Input {
     /// Somebody wants a new start of this member; also the way out of parked. Where its group is
     /// parked, the whole group starts.
     Restart(usize),
-    /// Something happened in this member's life.
+    /// This member alone is wanted: one that has joined.
+    StartOne(usize),
+    /// This member alone is not wanted any more: one that has been replaced.
+    StopOne(usize, Cause),
+    /// From now on these are the application's members. A group that goes on under its name, with
+    /// the same strategy and policy, keeps its state; but one that was parked is tried again.
+    Arrange(Arrangement),
+    /// Something happened in this member's life. What comes from one that has left is dropped.
     Member(usize, Event),
     /// The timer of this [`Output::ArmGroup`] is due.
     GroupTimer { group: usize, token: u64 },
@@ -100,9 +123,33 @@ enum Wanted {
     NoMore,
 }
 
+/// All members by their numbers.
+#[derive(Default)]
+struct Members(BTreeMap<usize, Member>);
+
+impl Index<usize> for Members {
+    type Output = Member;
+
+    fn index(&self, member: usize) -> &Member {
+        &self.0[&member]
+    }
+}
+
+impl IndexMut<usize> for Members {
+    fn index_mut(&mut self, member: usize) -> &mut Member {
+        match self.0.get_mut(&member) {
+            Some(member) => member,
+            None => panic!("member {member} has left"),
+        }
+    }
+}
+
 /// See the module.
 pub struct Supervision {
-    members: Vec<Member>,
+    members: Members,
+    /// The number of the next to join.
+    next: usize,
+    seed: u64,
     groups: Vec<Group>,
     /// Members with a pending move.
     waiting: BTreeSet<usize>,
@@ -117,52 +164,65 @@ impl Supervision {
     /// Nothing is started yet. The same seed gives the same waits. A member is in one group at most,
     /// and `after` together with the groups' order has no cycle; the manifest has been checked.
     pub fn new(members: Vec<MemberSettings>, groups: Vec<GroupSettings>, seed: u64) -> Self {
-        let mut made: Vec<Member> = members
-            .into_iter()
-            .zip(seed..)
-            .map(|(member, seed)| Member {
-                life: Lifecycle::new(member.life, seed),
-                stop_timeout: member.stop_timeout,
-                before: member.after,
-                behind: Vec::new(),
-                group: None,
-                pending: None,
-            })
-            .collect();
-        for (number, group) in groups.iter().enumerate() {
-            for (place, &member) in group.members.iter().enumerate() {
-                made[member].group = Some(number);
-                if let Some(previous) = place.checked_sub(1) {
-                    made[member].before.push(group.members[previous]);
-                }
-            }
-        }
-        for member in 0..made.len() {
-            for before in made[member].before.clone() {
-                made[before].behind.push(member);
-            }
-        }
-        let made_groups = groups
-            .into_iter()
-            .zip(seed..)
-            .map(|(settings, seed)| Group {
-                intensity: Intensity::new(settings.policy.max, settings.policy.within),
-                backoff: Backoff::new(settings.policy.backoff, !seed),
-                settings,
-                state: GroupState::Live,
-                strikes: 0,
-                quiet_since: Duration::ZERO,
-            })
-            .collect();
-        Self {
-            members: made,
-            groups: made_groups,
+        let mut machine = Self {
+            members: Members::default(),
+            next: 0,
+            seed,
+            groups: Vec::new(),
             waiting: BTreeSet::new(),
             now: Duration::ZERO,
             wanted: Wanted::NotYet,
             token: 0,
             stale: 0,
+        };
+        let mut arranged = Vec::new();
+        for member in members {
+            let after = member.after.clone();
+            arranged.push((machine.join(member), after));
         }
+        let arrangement = Arrangement {
+            members: arranged,
+            groups,
+        };
+        // Nothing has happened in any group yet, so that there is nothing to do.
+        machine.arrange(arrangement, &mut Vec::new());
+        machine
+    }
+
+    /// A member comes, apart from all others until it is arranged, and starts when that is asked for.
+    /// Answers its number.
+    pub fn join(&mut self, settings: MemberSettings) -> usize {
+        let number = self.next;
+        self.next += 1;
+        let seed = self.seed.wrapping_add(number as u64);
+        let member = Member {
+            life: Lifecycle::new(settings.life, seed),
+            stop_timeout: settings.stop_timeout,
+            before: Vec::new(),
+            behind: Vec::new(),
+            group: None,
+            pending: None,
+        };
+        self.members.0.insert(number, member);
+        number
+    }
+
+    /// A member goes for good; false if it is not apart or not at rest, and stays.
+    pub fn leave(&mut self, member: usize) -> bool {
+        let Some(found) = self.members.0.get(&member) else {
+            return true;
+        };
+        let apart = found.group.is_none() && found.before.is_empty() && found.behind.is_empty();
+        let leaves = apart && found.life.phase().is_at_rest() && found.pending.is_none();
+        if leaves {
+            self.members.0.remove(&member);
+        }
+        leaves
+    }
+
+    /// The members that there are.
+    pub fn members(&self) -> impl Iterator<Item = usize> {
+        self.members.0.keys().copied()
     }
 
     /// Where a member stands.
@@ -224,21 +284,29 @@ impl Supervision {
     /// The longest that stopping everything may take: the stop time-outs along the longest chain of
     /// members that wait for one another.
     pub fn stop_patience(&self) -> Duration {
-        let mut sums: Vec<Duration> = self.members.iter().map(|m| m.stop_timeout).collect();
-        let mut left: Vec<usize> = self.members.iter().map(|m| m.behind.len()).collect();
-        let mut ready: Vec<usize> = (0..left.len())
-            .filter(|&member| left[member] == 0)
+        let members = || self.members.0.iter();
+        let mut sums: BTreeMap<usize, Duration> = members()
+            .map(|(n, member)| (*n, member.stop_timeout))
             .collect();
+        let mut left: BTreeMap<usize, usize> = members()
+            .map(|(n, member)| (*n, member.behind.len()))
+            .collect();
+        let last = |(n, left): (&usize, &usize)| (*left == 0).then_some(*n);
+        let mut ready: Vec<usize> = left.iter().filter_map(last).collect();
         let mut longest = Duration::ZERO;
         while let Some(member) = ready.pop() {
-            let sum = sums[member];
+            let sum = sums[&member];
             longest = longest.max(sum);
             for &before in &self.members[member].before {
                 let own = self.members[before].stop_timeout;
-                sums[before] = sums[before].max(own.saturating_add(sum));
-                left[before] -= 1;
-                if left[before] == 0 {
-                    ready.push(before);
+                let both = own.saturating_add(sum);
+                sums.entry(before)
+                    .and_modify(|longer| *longer = both.max(*longer));
+                if let Some(left) = left.get_mut(&before) {
+                    *left -= 1;
+                    if *left == 0 {
+                        ready.push(before);
+                    }
                 }
             }
         }
@@ -253,7 +321,16 @@ impl Supervision {
         match input {
             Input::Start => self.start(),
             Input::Stop => self.stop(),
+            Input::Restart(member) | Input::StartOne(member) | Input::StopOne(member, _)
+                if !self.members.0.contains_key(&member) => {}
+            Input::Member(member, _) if !self.members.0.contains_key(&member) => self.stale += 1,
             Input::Restart(member) => self.restart(member),
+            Input::StartOne(member) if self.wanted == Wanted::Yes => {
+                self.plan(member, Move::Start);
+            }
+            Input::StartOne(_) => {}
+            Input::StopOne(member, cause) => self.plan(member, Move::Stop { cause }),
+            Input::Arrange(arrangement) => self.arrange(arrangement, &mut out),
             Input::Member(member, event) => self.member(member, event, &mut out),
             Input::GroupTimer { group, token } => self.group_timer(group, token, &mut out),
         }
@@ -266,7 +343,7 @@ impl Supervision {
             return;
         }
         self.wanted = Wanted::Yes;
-        for member in 0..self.members.len() {
+        for member in self.members().collect::<Vec<_>>() {
             self.plan(member, Move::Start);
         }
     }
@@ -276,7 +353,7 @@ impl Supervision {
         for group in &mut self.groups {
             group.state = GroupState::Live;
         }
-        for member in 0..self.members.len() {
+        for member in self.members().collect::<Vec<_>>() {
             let cause = Cause::new(CauseKind::Requested, "stopped on request");
             self.plan(member, Move::Stop { cause });
         }

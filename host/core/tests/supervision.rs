@@ -586,6 +586,7 @@ impl World {
                 }
             }
             Input::Restart(_) | Input::Member(..) => {}
+            Input::StartOne(_) | Input::StopOne(..) | Input::Arrange(_) => {}
         }
     }
 

@@ -76,6 +76,9 @@ impl Default for CompileLimits {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
+    /// Its file is not there any more.
+    #[error(transparent)]
+    Unreadable(#[from] super::ArtifactError),
     /// The compiler refuses it: it is invalid or needs a proposal that is not enabled.
     #[error("the compiler refuses component `{path}`: {reason}", path = .path.display())]
     Refused {
@@ -173,6 +176,7 @@ impl Compiler {
             exe: exe.clone(),
             error,
         };
+        let bytes = artifact.bytes()?;
         let began = Instant::now();
         let mut child = Command::new(&exe)
             .arg("compile")
@@ -184,9 +188,7 @@ impl Compiler {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(spawn)?;
-        let (status, said) = self
-            .attend(&mut child, artifact.bytes(), began)
-            .map_err(spawn)?;
+        let (status, said) = self.attend(&mut child, &bytes, began).map_err(spawn)?;
         match status {
             Some(status) if status.success() && !holds_code(out) => Err(CompileError::Died {
                 path: artifact.path().to_owned(),
@@ -277,18 +279,17 @@ impl Compiler {
 
 fn compile_here(engine: &Engine, artifact: &Artifact, mut out: &File) -> Result<(), CompileError> {
     let path = || artifact.path().to_owned();
+    let bytes = artifact.bytes()?;
     // A panic in the compiler is a bug there; it must not take the host's deploy task with it.
-    let code = catch_unwind(AssertUnwindSafe(|| {
-        engine.precompile_component(artifact.bytes())
-    }))
-    .map_err(|_| CompileError::Died {
-        path: path(),
-        how: "it panicked".to_owned(),
-    })?
-    .map_err(|error| CompileError::Refused {
-        path: path(),
-        reason: format!("{error:#}"),
-    })?;
+    let code = catch_unwind(AssertUnwindSafe(|| engine.precompile_component(&bytes)))
+        .map_err(|_| CompileError::Died {
+            path: path(),
+            how: "it panicked".to_owned(),
+        })?
+        .map_err(|error| CompileError::Refused {
+            path: path(),
+            reason: format!("{error:#}"),
+        })?;
     out.rewind()
         .and_then(|()| out.write_all(&code))
         .map_err(|error| CompileError::Store {

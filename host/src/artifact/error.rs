@@ -35,6 +35,9 @@ pub enum Fault {
     /// The operating system refuses.
     #[error("permission denied")]
     Denied,
+    /// The operating system does not let it be kept.
+    #[error("it cannot be written: {0}")]
+    Write(#[source] io::Error),
     /// Any other failure of reading.
     #[error("it cannot be read: {0}")]
     Read(#[source] io::Error),
@@ -44,6 +47,9 @@ pub enum Fault {
         /// Bytes.
         size: u64,
     },
+    /// It is another component than the one that was read from it.
+    #[error("it has changed since it was read")]
+    Changed,
     /// No bytes at all.
     #[error("it is empty")]
     Empty,
@@ -103,6 +109,11 @@ impl ArtifactError {
         }
     }
 
+    /// It cannot be kept there.
+    pub(crate) fn unwritable(path: &Path, error: io::Error) -> ArtifactError {
+        ArtifactError::new(path, Fault::Write(error))
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -129,9 +140,11 @@ impl Fault {
             Fault::NotAFile => "name a .wasm file".to_owned(),
             Fault::Denied => "make it readable for the user that Skep runs as".to_owned(),
             Fault::Read(_) => return None,
+            Fault::Write(_) => "look at the state directory's space and permissions".to_owned(),
             Fault::TooLarge { .. } => {
                 "strip its debug information (`wasm-tools strip`), and keep data out of it".to_owned()
             }
+            Fault::Changed => "put back what was deployed, or deploy what is there now".to_owned(),
             Fault::Empty => "the build that writes it has failed or still runs".to_owned(),
             Fault::NotWasm(looks) => return looks.help().map(str::to_owned),
             Fault::CoreModule {

@@ -36,7 +36,7 @@ fn draw(
     let span = mistake.span.start.min(end)..end;
     let mut report = Report::build(kind, (&*file, span.clone()))
         .with_config(config)
-        .with_code(mistake.code)
+        .with_code(&*mistake.code)
         .with_message(&mistake.message);
     // A label without a text would not be drawn at all.
     let text = if mistake.label.is_empty() {
@@ -85,7 +85,9 @@ pub fn deploy_error(error: &DeployError, written_by_user: bool) -> Exit {
             }
             Exit::Mistakes
         }
-        DeployError::Unreadable { .. } => {
+        DeployError::Unreadable { .. }
+        | DeployError::NoService(_)
+        | DeployError::NoRevision { .. } => {
             failure(error);
             Exit::Mistakes
         }

@@ -222,6 +222,7 @@ pub fn call(
         body,
         // The host sees to the time-out; this is for a host that does not.
         patience: timeout.map(|timeout| timeout.saturating_add(ANSWER_PATIENCE)),
+        expected: None,
     };
     let (status, body) = exchange(path, &question)?;
     if status == 200 {

@@ -2,7 +2,6 @@
 //! revisions of them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -10,38 +9,47 @@ use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 use tokio::sync::Semaphore;
-use wasmtime::Engine;
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime_wasi_http::p3;
 
+use super::machinery::{Machinery, Works};
 use super::{Application, Link, Part, Runs, chain, most_instances};
-use crate::artifact::{Cache, Digest};
-use crate::capability::{self, Granted, Linkers};
-use crate::core_dump::{self, CoreDumps};
-use crate::engine::{CoarseClock, Kind, PoolSize};
+use crate::artifact::Digest;
+use crate::capability::{self, Granted};
+use crate::core_dump::CoreDumps;
+use crate::engine::{Kind, PoolSize};
+use crate::generation::{Home, Slot, Target};
 use crate::instance::memory::MemoryLimits;
 use crate::instance::pool::{Pool, Reuse};
 use crate::instance::remains::Remains;
 use crate::instance::shared::{Group, Sharing};
 use crate::instance::{GuestState, InstanceLimits, Mould, live, worker};
 use crate::link::{self, Wire};
-use crate::log::Sink;
+use crate::memory::ServiceMemory;
 use crate::memory::buffers::Buffers;
-use crate::memory::{HostMemory, ServiceMemory};
-use crate::scheduler::{Scheduler, Share};
+use crate::scheduler::Share;
 use crate::service::{
-    Admission, Beside, Handler, Leases, RequestLimits, Revision, Service as Handle, places_beyond,
+    Admission, Beside, Cutting, Handler, Leases, RequestLimits, Revision, Service as Handle,
+    places_beyond,
 };
 
 /// Live instances of all services together, unless the manifest says otherwise: each may hold
 /// some MiB, and its slot some GiB of address space.
 const INSTANCES_MAX: u32 = 2048;
 
-/// Instances beyond those that serve: probes, and revisions that overlap.
+/// Instances beyond those that serve: probes.
 const SPARE_INSTANCES: u32 = 8;
 
+/// While a revision takes the place of another both serve, and the other stays for a while to come
+/// back to. A slot that is not in use costs address space alone.
+const REVISIONS_AT_ONCE: u64 = 2;
+
+/// Bytes. No memory of a 32-bit guest is larger; a slot takes as much address space in any case, and
+/// each service's own limit holds beside it.
+const SLOT_MEMORY: u64 = 4 << 30;
+
 /// The kinds of engine that an application needs.
-pub fn kinds(application: &Application) -> impl Iterator<Item = Kind> {
+pub(super) fn kinds(application: &Application) -> impl Iterator<Item = Kind> {
     Kind::ALL
         .into_iter()
         .filter(|kind| each(application).any(|(_, part)| part.engine() == *kind))
@@ -49,7 +57,7 @@ pub fn kinds(application: &Application) -> impl Iterator<Item = Kind> {
 
 /// The pools that an application needs of an engine. Where all kinds together may not have what
 /// they want, each gets its share.
-pub fn pool_size(application: &Application, kind: Kind) -> PoolSize {
+pub(super) fn pool_size(application: &Application, kind: Kind) -> PoolSize {
     let manifest = &application.manifest;
     let of_kind = |(_, part): &(&Service, &Part)| part.engine() == kind;
     let sum = |sum, (service, part): (&Service, &Part)| {
@@ -63,7 +71,7 @@ pub fn pool_size(application: &Application, kind: Kind) -> PoolSize {
         let kept = u64::from(application.links.lead_to(&service.name.value));
         let beside = u64::from(calls_beside(application, service, part));
         let all = u64::from(most) * (1 + kept + beside);
-        u64::saturating_add(sum, all + beyond)
+        u64::saturating_add(sum, REVISIONS_AT_ONCE * (all + beyond))
     };
     let wanted = each(application).filter(of_kind).fold(0, sum);
     let wanted_by_all = each(application).fold(0, sum).max(1);
@@ -85,14 +93,14 @@ pub fn pool_size(application: &Application, kind: Kind) -> PoolSize {
     let tables = most_of(|service| service.limits.table_elements.into());
     PoolSize {
         instances: instances.saturating_add(SPARE_INSTANCES),
-        memory: most_of(|service| service.limits.memory.as_u64()),
+        memory: most_of(|service| service.limits.memory.as_u64()).max(SLOT_MEMORY),
         table_elements: usize::try_from(tables).unwrap_or(usize::MAX),
         stack: manifest.host.stack.as_usize(),
     }
 }
 
 /// Whether a service wants core dumps of instances on an engine of this kind.
-pub fn wants_core_dumps(application: &Application, kind: Kind) -> bool {
+pub(super) fn wants_core_dumps(application: &Application, kind: Kind) -> bool {
     each(application).any(|(service, part)| part.engine() == kind && service.core_dumps.is_some())
 }
 
@@ -108,34 +116,6 @@ fn each(application: &Application) -> impl Iterator<Item = (&Service, &Part)> {
         })
 }
 
-/// An engine with what belongs to it.
-#[derive(Clone)]
-pub struct Works {
-    /// The engine that runs the code.
-    pub engine: Engine,
-    /// Compiled code.
-    pub cache: Cache,
-    /// Host functions.
-    pub linkers: Arc<Linkers>,
-}
-
-/// What building needs of the host.
-#[derive(Clone)]
-pub struct Machinery {
-    /// One for each of the application's [`kinds`].
-    pub works: BTreeMap<Kind, Works>,
-    /// Where guests' output goes.
-    pub sink: Sink,
-    /// For idle times.
-    pub clock: CoarseClock,
-    /// What all guests may hold together.
-    pub memory: Arc<HostMemory>,
-    /// Who computes when.
-    pub scheduler: Arc<Scheduler>,
-    /// What writes core dumps, and where to, if a service wants some.
-    pub core_dumps: Option<(core_dump::Writer, PathBuf)>,
-}
-
 /// One service, compiled, linked and closed.
 pub struct Built {
     /// The revision that is to answer.
@@ -146,28 +126,49 @@ pub struct Built {
     pub role: Runs,
 }
 
-/// Builds all services. `handle` gives each service's handle, which its revision reports crashes
-/// to. Blocking: compiling takes seconds per MiB where the cache has nothing.
+/// A revision that is to be made.
+#[derive(Clone)]
+pub struct Order {
+    /// Of which service.
+    pub service: ServiceName,
+    /// Counted from 1 within the service.
+    pub number: u32,
+    /// What it reports crashes to.
+    pub handle: Arc<Handle>,
+    /// What its own calls go by.
+    pub home: Arc<Home>,
+}
+
+/// Builds what is ordered, in that order; `slots` has all services of the application. Blocking:
+/// compiling takes seconds per MiB where the cache has nothing.
 ///
 /// # Errors
 /// All mistakes, each at the place that names the component.
 pub fn build(
     application: &Application,
     machinery: &Machinery,
-    handle: impl Fn(&Service) -> Arc<Handle> + Sync,
+    orders: &[Order],
+    slots: &BTreeMap<ServiceName, Slot>,
 ) -> Result<Vec<Built>, Vec<Mistake>> {
-    let work: Vec<_> = each(application).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = work.len().div_ceil(threads).max(1);
+    let share = orders.len().div_ceil(threads).max(1);
     let built: Vec<Result<Built, Mistake>> = std::thread::scope(|scope| {
-        let builders: Vec<_> = work
+        let builders: Vec<_> = orders
             .chunks(share)
-            .map(|work| {
-                let handle = &handle;
-                let one = move |(service, part): &(&Service, &Part)| {
-                    revision(application, service, part, machinery, handle)
+            .map(|orders| {
+                let one = move |order: &Order| {
+                    let service = application.manifest.services.get(&order.service)?;
+                    let part = application.parts.get(&order.service)?;
+                    let making = Making {
+                        application,
+                        service,
+                        part,
+                        order,
+                        slots,
+                    };
+                    Some(making.revision(machinery))
                 };
-                scope.spawn(move || work.iter().map(one).collect::<Vec<_>>())
+                scope.spawn(move || orders.iter().filter_map(one).collect::<Vec<_>>())
             })
             .collect();
         let join = |builder: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
@@ -192,97 +193,246 @@ pub fn build(
     }
 }
 
-fn revision(
-    application: &Application,
-    service: &Service,
-    part: &Part,
-    machinery: &Machinery,
-    handles: &impl Fn(&Service) -> Arc<Handle>,
-) -> Result<Built, Mistake> {
-    let name = &service.name.value;
-    let handle = handles(service);
-    let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
-    let Some(works) = machinery.works.get(&part.engine()) else {
-        return Err(mistake(
-            "engine",
-            format!("`{name}` has no engine to run on: a bug of Skep's"),
-        ));
-    };
-    let (pre, digest) = linked(application, service, part, works, handles)?;
-    let memory = ServiceMemory::new(
-        service.limits.memory_total.as_u64(),
-        machinery.memory.clone(),
-    );
-    let lobby = Buffers::new(memory.clone(), u64::MAX);
-    let granted = capability::grant(
-        service,
-        &application.source,
-        handle.name().clone(),
-        FIRST_REVISION,
-        machinery.sink.clone(),
-        lobby.clone(),
-    )
-    .map_err(|error| mistake("grant", chain(&error)))?;
-    let stack = application.manifest.host.stack.as_u64();
-    let share = machinery
-        .scheduler
-        .share(service.limits.cpu_weight, service.limits.cpu_share);
-    let remains = Arc::new(Remains::default());
-    let log = granted.log.clone();
-    let core_dumps = core_dumps(service, machinery, &handle);
-    let instances: Arc<AtomicU64> = Arc::default();
-    let mould = || Mould {
-        remains: remains.clone(),
-        instances: instances.clone(),
-        core_dumps: core_dumps.clone(),
-        ..mould(
+/// The making of one revision.
+struct Making<'a> {
+    application: &'a Application,
+    service: &'a Service,
+    part: &'a Part,
+    order: &'a Order,
+    slots: &'a BTreeMap<ServiceName, Slot>,
+}
+
+impl Making<'_> {
+    fn revision(&self, machinery: &Machinery) -> Result<Built, Mistake> {
+        let Making {
+            application,
             service,
-            works,
-            granted.clone(),
-            memory.clone(),
-            stack,
-            share.clone(),
+            part,
+            order,
+            ..
+        } = *self;
+        let name = &service.name.value;
+        let handle = order.handle.clone();
+        let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
+        let Some(works) = machinery.works.get(&part.engine()) else {
+            return Err(mistake(
+                "engine",
+                format!("`{name}` has no engine to run on: a bug of Skep's"),
+            ));
+        };
+        let (pre, digest) = self.linked(works)?;
+        let memory = ServiceMemory::new(
+            service.limits.memory_total.as_u64(),
+            machinery.memory.clone(),
+        );
+        let lobby = Buffers::new(memory.clone(), u64::MAX);
+        let granted = capability::grant(
+            service,
+            &application.source,
+            handle.name().clone(),
+            order.number,
+            machinery.sink.clone(),
+            lobby.clone(),
         )
-    };
-    let beside = match calls_beside(application, service, part) {
-        true => {
-            let code = Arc::new(live::Code::provider(pre.clone(), mould()));
-            let most = most_instances(service, part).min(service.limits.concurrency);
-            Some(Beside {
-                code,
-                pool: Pool::new(reuse(service)),
-                admission: Admission::new(most as usize, service.limits.queue as usize),
-            })
+        .map_err(|error| mistake("grant", chain(&error)))?;
+        let stack = application.manifest.host.stack.as_u64();
+        let share = machinery
+            .scheduler
+            .share(service.limits.cpu_weight, service.limits.cpu_share);
+        let remains = Arc::new(Remains::default());
+        let log = granted.log.clone();
+        let core_dumps = self.core_dumps(machinery);
+        let instances: Arc<AtomicU64> = Arc::default();
+        let mould = || Mould {
+            remains: remains.clone(),
+            instances: instances.clone(),
+            core_dumps: core_dumps.clone(),
+            ..mould(
+                service,
+                works,
+                granted.clone(),
+                memory.clone(),
+                stack,
+                share.clone(),
+            )
+        };
+        let beside = match calls_beside(application, service, part) {
+            true => {
+                let code = Arc::new(live::Code::provider(pre.clone(), mould()));
+                let most = most_instances(service, part).min(service.limits.concurrency);
+                Some(Beside {
+                    code,
+                    pool: Pool::new(reuse(service)),
+                    admission: Admission::new(most as usize, service.limits.queue as usize),
+                })
+            }
+            false => None,
+        };
+        let handler = self
+            .handler(pre, mould())
+            .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
+        let limits = &service.limits;
+        let revision = Revision {
+            number: order.number,
+            exports: part.interfaces().cloned().collect(),
+            handler,
+            beside,
+            limits: RequestLimits {
+                deadline: limits.deadline,
+                request_body: limits.request_body.as_u64(),
+                response_body: limits.response_body.as_u64(),
+            },
+            admission: Admission::new(places(service, part) as usize, limits.queue as usize),
+            kept: Arc::new(Semaphore::new(most_instances(service, part) as usize)),
+            leases: Leases::default(),
+            memory,
+            lobby,
+            log,
+            remains,
+            clock: machinery.clock.clone(),
+            cutting: Cutting::default(),
+        };
+        Ok(Built {
+            revision: Arc::new(revision),
+            digest,
+            role: part.role,
+        })
+    }
+
+    /// Its code, with all that it imports.
+    fn linked(&self, works: &Works) -> Result<(InstancePre<GuestState>, Digest), Mistake> {
+        let Making {
+            service,
+            part,
+            order,
+            ..
+        } = *self;
+        let name = &service.name.value;
+        let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
+        let compiled = works
+            .cache
+            .component(&part.artifact)
+            .map_err(|error| mistake("compile", format!("`{name}`: {}", chain(&error))))?;
+        let linker = works
+            .linkers
+            .get(part.linked)
+            .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
+        let wires = self.wires();
+        let linker = match wires.is_empty() {
+            true => linker,
+            false => {
+                let mut linked = Linker::clone(&linker);
+                link::define(
+                    &mut linked,
+                    &compiled.component,
+                    order.handle.name(),
+                    &wires,
+                )
+                .map_err(|error| mistake("link", format!("`{name}`: {}", chain(&error))))?;
+                Arc::new(linked)
+            }
+        };
+        let pre = linker
+            .instantiate_pre(&compiled.component)
+            .map_err(|error| {
+                mistake(
+                    "link",
+                    format!("`{name}` does not fit the host's interfaces: {error:#}"),
+                )
+            })?;
+        Ok((pre, compiled.digest))
+    }
+
+    /// Where its dumps go, if it wants any.
+    fn core_dumps(&self, machinery: &Machinery) -> Option<Arc<CoreDumps>> {
+        match (self.service.core_dumps, &machinery.core_dumps) {
+            (Some(settings), Some((writer, directory))) => Some(CoreDumps::new(
+                writer.clone(),
+                directory.clone(),
+                self.order.handle.name().clone(),
+                self.order.number,
+                settings,
+            )),
+            _ => None,
         }
-        false => None,
-    };
-    let handler = handler(service, part, pre, mould(), handle)
-        .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
-    let limits = &service.limits;
-    let revision = Revision {
-        number: FIRST_REVISION,
-        exports: part.interfaces().cloned().collect(),
-        handler,
-        beside,
-        limits: RequestLimits {
-            deadline: limits.deadline,
-            request_body: limits.request_body.as_u64(),
-            response_body: limits.response_body.as_u64(),
-        },
-        admission: Admission::new(places(service, part) as usize, limits.queue as usize),
-        kept: Arc::new(Semaphore::new(most_instances(service, part) as usize)),
-        leases: Leases::default(),
-        memory,
-        lobby,
-        log,
-        remains,
-        clock: machinery.clock.clone(),
-    };
-    Ok(Built {
-        revision: Arc::new(revision),
-        digest,
-        role: part.role,
-    })
+    }
+
+    fn handler(&self, pre: InstancePre<GuestState>, mould: Mould) -> wasmtime::Result<Handler> {
+        let Making {
+            service,
+            part,
+            order,
+            ..
+        } = *self;
+        match part.role {
+            Runs::Handler(HandlerKind::Sync) => {
+                let code = Arc::new(live::Code::handler(pre, mould)?);
+                let pool = Pool::new(reuse(service));
+                Ok(Handler::Once { code, pool })
+            }
+            Runs::Provider => {
+                let code = Arc::new(live::Code::provider(pre, mould));
+                let pool = Pool::new(reuse(service));
+                Ok(Handler::Once { code, pool })
+            }
+            Runs::Handler(kind @ HandlerKind::Async) => {
+                let policy = service.instances.for_handler(kind);
+                let sharing = Sharing {
+                    requests: u64::from(policy.reuse),
+                    concurrent: policy.concurrent,
+                    warm: policy.warm as usize,
+                    idle: policy.idle,
+                };
+                let code = crate::instance::shared::Code {
+                    pre: p3::bindings::ServicePre::new(pre)?,
+                    mould,
+                };
+                let (handle, number) = (order.handle.clone(), order.number);
+                let on_crash = Box::new(move |failure, lost| {
+                    handle.crashed(number, lost, failure);
+                });
+                Ok(Handler::Shared(Group::new(
+                    Arc::new(code),
+                    sharing,
+                    on_crash,
+                )))
+            }
+            Runs::Worker => {
+                let pre = worker::CommandPre::new(pre)?;
+                Ok(Handler::Worker(Arc::new(worker::Code { pre, mould })))
+            }
+        }
+    }
+
+    /// What the service imports of others.
+    fn wires(&self) -> Vec<Wire> {
+        let Making {
+            application,
+            service,
+            order,
+            ..
+        } = *self;
+        let caller = &service.name.value;
+        let links = application.links.of(caller);
+        let mut policies: BTreeMap<&ServiceName, Arc<link::Policy>> = BTreeMap::new();
+        let wire = |link: &'_ Link| {
+            let slot = *self.slots.get(&link.callee)?;
+            let (callee, _) = application.manifest.services.get_key_value(&link.callee)?;
+            let policy = policies.entry(callee).or_insert_with(|| {
+                let said = application.manifest.link_policy(caller, callee);
+                let name = Arc::from(callee.as_str());
+                let callee = link::Callee::new(name, slot, order.home.clone());
+                Arc::new(link::Policy::new(said, order.handle.name().clone(), callee))
+            });
+            Some(Wire {
+                import: link.import.clone(),
+                policy: policy.clone(),
+                export: link.export.as_str().into(),
+                mutual: application.links.are_mutual(link),
+            })
+        };
+        links.filter_map(wire).collect()
+    }
 }
 
 /// Whether calls of its functions are served by instances other than those that serve requests.
@@ -290,64 +440,6 @@ fn calls_beside(application: &Application, service: &Service, part: &Part) -> bo
     let callable = || part.interfaces().next().is_some();
     let called = application.links.lead_to(&service.name.value) || callable();
     part.role == Runs::Handler(HandlerKind::Async) && called
-}
-
-/// Its code, with all that it imports.
-fn linked(
-    application: &Application,
-    service: &Service,
-    part: &Part,
-    works: &Works,
-    handles: &impl Fn(&Service) -> Arc<Handle>,
-) -> Result<(InstancePre<GuestState>, Digest), Mistake> {
-    let name = &service.name.value;
-    let mistake = |code, what: String| Mistake::new(code, service.component.span.clone(), what);
-    let compiled = works
-        .cache
-        .component(&part.artifact)
-        .map_err(|error| mistake("compile", format!("`{name}`: {}", chain(&error))))?;
-    let linker = works
-        .linkers
-        .get(part.linked)
-        .map_err(|error| mistake("link", format!("`{name}`: {error:#}")))?;
-    let wires = wires(application, service, handles);
-    let linker = match wires.is_empty() {
-        true => linker,
-        false => {
-            let mut linked = Linker::clone(&linker);
-            link::define(
-                &mut linked,
-                &compiled.component,
-                handles(service).name(),
-                &wires,
-            )
-            .map_err(|error| mistake("link", format!("`{name}`: {}", chain(&error))))?;
-            Arc::new(linked)
-        }
-    };
-    let pre = linker
-        .instantiate_pre(&compiled.component)
-        .map_err(|error| {
-            mistake(
-                "link",
-                format!("`{name}` does not fit the host's interfaces: {error:#}"),
-            )
-        })?;
-    Ok((pre, compiled.digest))
-}
-
-/// Where its dumps go, if it wants any.
-fn core_dumps(service: &Service, machinery: &Machinery, handle: &Handle) -> Option<Arc<CoreDumps>> {
-    match (service.core_dumps, &machinery.core_dumps) {
-        (Some(settings), Some((writer, directory))) => Some(CoreDumps::new(
-            writer.clone(),
-            directory.clone(),
-            handle.name().clone(),
-            FIRST_REVISION,
-            settings,
-        )),
-        _ => None,
-    }
 }
 
 /// Requests, or calls, at a time.
@@ -364,9 +456,6 @@ fn places(service: &Service, part: &Part) -> u32 {
         Runs::Worker => 1,
     }
 }
-
-/// Revisions are counted from here.
-const FIRST_REVISION: u32 = 1;
 
 fn mould(
     service: &Service,
@@ -401,52 +490,6 @@ fn mould(
     }
 }
 
-fn handler(
-    service: &Service,
-    part: &Part,
-    pre: InstancePre<GuestState>,
-    mould: Mould,
-    handle: Arc<Handle>,
-) -> wasmtime::Result<Handler> {
-    match part.role {
-        Runs::Handler(HandlerKind::Sync) => {
-            let code = Arc::new(live::Code::handler(pre, mould)?);
-            let pool = Pool::new(reuse(service));
-            Ok(Handler::Once { code, pool })
-        }
-        Runs::Provider => {
-            let code = Arc::new(live::Code::provider(pre, mould));
-            let pool = Pool::new(reuse(service));
-            Ok(Handler::Once { code, pool })
-        }
-        Runs::Handler(kind @ HandlerKind::Async) => {
-            let policy = service.instances.for_handler(kind);
-            let sharing = Sharing {
-                requests: u64::from(policy.reuse),
-                concurrent: policy.concurrent,
-                warm: policy.warm as usize,
-                idle: policy.idle,
-            };
-            let code = crate::instance::shared::Code {
-                pre: p3::bindings::ServicePre::new(pre)?,
-                mould,
-            };
-            let on_crash = Box::new(move |failure, lost| {
-                handle.crashed(FIRST_REVISION, lost, failure);
-            });
-            Ok(Handler::Shared(Group::new(
-                Arc::new(code),
-                sharing,
-                on_crash,
-            )))
-        }
-        Runs::Worker => {
-            let pre = worker::CommandPre::new(pre)?;
-            Ok(Handler::Worker(Arc::new(worker::Code { pre, mould })))
-        }
-    }
-}
-
 /// How instances that serve one at a time are kept.
 fn reuse(service: &Service) -> Reuse {
     let policy = service.instances.for_handler(HandlerKind::Sync);
@@ -457,32 +500,6 @@ fn reuse(service: &Service) -> Reuse {
     }
 }
 
-/// What the service imports of others.
-fn wires<'a>(
-    application: &'a Application,
-    service: &'a Service,
-    handles: &impl Fn(&Service) -> Arc<Handle>,
-) -> Vec<Wire> {
-    let caller = &service.name.value;
-    let links = application.links.of(caller);
-    let mut policies: BTreeMap<&ServiceName, Arc<link::Policy>> = BTreeMap::new();
-    let wire = |link: &'a Link| {
-        let callee = application.manifest.services.get(&link.callee)?;
-        let policy = policies.entry(&link.callee).or_insert_with(|| {
-            let said = application.manifest.link_policy(caller, &link.callee);
-            let caller = handles(service).name().clone();
-            Arc::new(link::Policy::new(said, caller, handles(callee)))
-        });
-        Some(Wire {
-            import: link.import.clone(),
-            policy: policy.clone(),
-            export: link.export.as_str().into(),
-            mutual: application.links.are_mutual(link),
-        })
-    };
-    links.filter_map(wire).collect()
-}
-
 /// The routing table of a checked manifest.
 ///
 /// # Errors
@@ -490,13 +507,10 @@ fn wires<'a>(
 pub(crate) fn routes(
     manifest: &Manifest,
     handle: impl Fn(&ServiceName) -> Option<Arc<Handle>>,
-) -> Result<
-    skep_core::route::RouteTable<crate::gateway::Target>,
-    Vec<skep_core::route::RouteConflict>,
-> {
+) -> Result<skep_core::route::RouteTable<Target>, Vec<skep_core::route::RouteConflict>> {
     let routes = manifest.routes.iter().filter_map(|route| {
         let service = handle(&route.service.value)?;
-        let target = crate::gateway::Target {
+        let target = Target {
             service,
             timeout: route.timeout,
             route: route.spec.value.path.to_string().into(),

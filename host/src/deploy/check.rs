@@ -13,11 +13,20 @@ use crate::listener;
 
 /// Reads all components and returns the application, or every mistake there is.
 pub(super) fn components(manifest: Manifest, source: Source) -> Result<Application, DeployError> {
+    let artifacts = load(&manifest, &source);
+    assemble(manifest, source, artifacts)
+}
+
+/// The same with components that have been read; in the order of the services' names.
+pub(super) fn assemble(
+    manifest: Manifest,
+    source: Source,
+    artifacts: Vec<Result<Artifact, ArtifactError>>,
+) -> Result<Application, DeployError> {
     let mut found = Findings {
         warnings: manifest.warnings().to_vec(),
         ..Findings::default()
     };
-    let artifacts = load(&manifest, &source);
     let mut parts = BTreeMap::new();
     for (service, artifact) in manifest.services.values().zip(artifacts) {
         match artifact {

@@ -199,6 +199,10 @@ fn failed(failure: &Failure) -> Row {
             StatusCode::GATEWAY_TIMEOUT,
             "The service did not answer in time.",
         ),
+        Failure::Replaced => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "The service was replaced before it had answered.",
+        ),
         Failure::Instantiate(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "The service could not be started.",

@@ -23,7 +23,8 @@ impl Gateway {
         let body = document(row, &id);
         let duration = since.elapsed();
         let now = SystemTime::now();
-        if self.settings.access_log {
+        let generation = self.serving.now();
+        if generation.is_some_and(|generation| generation.settings().access_log) {
             let error = fault.chain();
             let record = AccessRecord {
                 time: now.checked_sub(duration).unwrap_or(now),

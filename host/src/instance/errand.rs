@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::gateway::RequestId;
+use crate::generation::Generation;
 use crate::trace::Trace;
 
 /// See the module. Cheap to clone.
@@ -12,6 +13,8 @@ use crate::trace::Trace;
 pub(crate) struct Errand {
     /// The request of a client that it began with; none for what the host does of its own accord.
     pub(crate) request: Option<RequestId>,
+    /// The generation that it goes by, if it began with a request.
+    pub(crate) generation: Option<Arc<Generation>>,
     /// The trace that it is part of, if anybody cares.
     pub(crate) trace: Option<Arc<Trace>>,
     /// How many requests and calls of services led to this one.
@@ -39,6 +42,7 @@ impl Errand {
         };
         Errand {
             request: self.request.clone(),
+            generation: self.generation.clone(),
             trace: self.trace.clone(),
             depth: self.depth.saturating_add(1),
             deadline: self.deadline,
@@ -60,14 +64,21 @@ impl Errand {
 
     /// Another errand has come to an instance that is still at work for this one. Nobody can tell
     /// which of them a call of the instance's is for, so that each counts as the deeper and the
-    /// more patient of the two, and is in no trace: it might be the wrong one.
+    /// more patient of the two, goes by the newer generation (the instance is in both), and is in no
+    /// trace: it might be the wrong one.
     pub(crate) fn join(&mut self, other: Errand) {
         let depth = self.depth.max(other.depth);
         let deadline = match (self.deadline, other.deadline) {
             (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
             _ => None,
         };
+        let number = |errand: &Errand| errand.generation.as_ref().map(|one| one.number());
+        let generation = match number(self) > number(&other) {
+            true => self.generation.take(),
+            false => other.generation.clone(),
+        };
         *self = Errand {
+            generation,
             depth,
             deadline,
             trace: None,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use wasmtime::component::ResourceAny;
 
-use crate::service::{Lease, Service};
+use crate::service::Lease;
 
 /// A handle on a resource of another instance.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl Holdings {
 
     /// The instance of that service on whose resources it has handles. Its other calls go there
     /// too, as if the two had been built into one.
-    pub(crate) fn lease_on(&self, service: &Arc<Service>) -> Option<Arc<Lease>> {
+    pub(crate) fn lease_on(&self, service: &Arc<str>) -> Option<Arc<Lease>> {
         let mut leases = self.leases.iter();
         let (lease, _) = leases.find(|(lease, _)| lease.is_of(service))?;
         Some(lease.clone())

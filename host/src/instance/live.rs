@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use skep_core::contract::InterfaceName;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
     Component, ComponentExportIndex, Instance, InstancePre, Resource, ResourceAny, TypedFunc,
@@ -36,6 +37,11 @@ pub(crate) struct Live {
 pub(super) type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
 
 impl Live {
+    /// It is at work for nobody any more.
+    pub(crate) fn rest(&mut self) {
+        self.store.data_mut().rest();
+    }
+
     /// Makes an instance that nobody waits for. Guest code (start functions, initialisers) may
     /// run.
     pub(crate) async fn make(code: Arc<Code>) -> Result<Live, Failure> {
@@ -212,9 +218,18 @@ impl Exports {
         Exports(interfaces)
     }
 
-    /// A function of an interface, both as the component names them.
+    /// A function of an interface, which may be named by another version that this one stands for:
+    /// its caller was linked to the revision before.
     pub(crate) fn find(&self, interface: &str, function: &str) -> Option<Export> {
-        self.0.get(interface)?.get(function).copied()
+        let functions = self.0.get(interface).or_else(|| {
+            let wanted = InterfaceName::new(interface);
+            let mut others = self.0.iter();
+            let fits = |name: &str| wanted.fits(&InterfaceName::new(name));
+            let (_, functions) =
+                others.find(|(name, functions)| fits(name) && functions.contains_key(function))?;
+            Some(functions)
+        });
+        functions?.get(function).copied()
     }
 }
 

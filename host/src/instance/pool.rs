@@ -48,7 +48,8 @@ impl Pool {
     }
 
     /// Keeps an instance whose request ended well, if it may serve another; else drops it.
-    pub(crate) fn put(&self, live: Live, now_ms: u64) {
+    pub(crate) fn put(&self, mut live: Live, now_ms: u64) {
+        live.rest();
         let current = live.instance() > self.outdated.load(Ordering::Relaxed);
         if current && live.served < self.reuse.requests {
             self.idle.lock().push(Idle {

@@ -366,6 +366,7 @@ async fn accept(
             return Poll::Pending;
         }
         if std::mem::take(&mut busy) {
+            accessor.with(|mut store| store.get().rest());
             idle_until
                 .as_mut()
                 .reset(tokio::time::Instant::now() + idle);

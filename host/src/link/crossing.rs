@@ -14,7 +14,6 @@ use super::mercy::Mercy;
 use crate::copier::{self, Message};
 use crate::instance::cargo::{Origin, Shape, Signature};
 use crate::instance::pipe::{Payload, PipeKind, PipeType, Tell};
-use crate::service::Service;
 
 /// What stands in the way of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +42,7 @@ pub(super) struct Resources(Vec<(ResourceType, Option<Imported>)>);
 pub(super) struct Imported {
     /// The same for all components that import it.
     pub(super) tag: u32,
-    service: Arc<Service>,
+    service: Arc<str>,
 }
 
 impl Resources {
@@ -65,7 +64,7 @@ impl Resources {
                 }
                 let imported = wire.map(|wire| Imported {
                     tag: tag(wire.policy.callee().name(), &wire.export, name),
-                    service: wire.policy.callee().clone(),
+                    service: wire.policy.callee().name().clone(),
                 });
                 found.push((ty, imported));
             }
@@ -96,7 +95,7 @@ fn tag(service: &str, interface: &str, resource: &str) -> u32 {
 pub(super) fn signature(
     ty: &ComponentFunc,
     resources: &Resources,
-    callee: &Arc<Service>,
+    callee: &Arc<str>,
 ) -> Result<Signature, Uncrossable> {
     let mut shapes = Shapes {
         resources,
@@ -133,7 +132,7 @@ fn tell(payload: Option<Type>) -> Option<Tell> {
 
 struct Shapes<'a> {
     resources: &'a Resources,
-    callee: &'a Arc<Service>,
+    callee: &'a Arc<str>,
     /// A future of the same values tells of a failure.
     told: bool,
 }
@@ -150,7 +149,7 @@ impl Shapes<'_> {
                 let imported = self.resources.get(*ty).ok_or(Uncrossable::HostHandle)?;
                 Shape::Handle(Origin {
                     tag: imported.tag,
-                    of_callee: Arc::ptr_eq(&imported.service, self.callee),
+                    of_callee: imported.service == *self.callee,
                 })
             }
             Type::Stream(stream) => self.pipe(PipeKind::Stream, stream.ty())?,

@@ -44,7 +44,7 @@ impl Link {
         resources: &Resources,
     ) -> Result<Arc<Link>, Uncrossable> {
         let results: Vec<Type> = ty.results().collect();
-        let signature = signature(ty, resources, wire.policy.callee())?;
+        let signature = signature(ty, resources, wire.policy.callee().name())?;
         let plain = signature.is_plain();
         Ok(Arc::new(Link {
             caller: caller.clone(),
@@ -197,7 +197,7 @@ impl Link {
         let wanted = match arguments.instance() {
             Whose::One(lease) => Wanted::Only(lease.clone()),
             Whose::Several => return Err(CallCause::TwoInstances),
-            Whose::Any => match state.holdings().lease_on(self.policy.callee()) {
+            Whose::Any => match state.holdings().lease_on(self.policy.callee().name()) {
                 Some(lease) => Wanted::Rather(lease),
                 None => Wanted::Any,
             },

@@ -139,7 +139,7 @@ impl Handler {
         if errand.depth > MAX_DEPTH {
             return Err(CallCause::TooDeep);
         }
-        let service = self.policy.callee().clone();
+        let service = self.policy.callee().of(&errand)?;
         let limits = service.active().map(|revision| *revision.limits());
         let call = |deadline: Option<Instant>| {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -153,6 +153,7 @@ impl Handler {
                     .request
                     .clone()
                     .unwrap_or_else(|| RequestId::named("call")),
+                generation: errand.generation.clone(),
                 depth: errand.depth,
                 deadline: left.into_iter().chain(own).min(),
                 route: None,

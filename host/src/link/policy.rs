@@ -12,8 +12,9 @@ use skep_core::duration::show;
 use skep_core::link::{Breaker, Change, LinkPolicy, Outcome, Permit, RetryBudget};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::Callee;
 use crate::instance::cargo::Cargo;
-use crate::service::{CallCause, CallError, CallKind, Invocation, Restraint, Service, Unanswered};
+use crate::service::{CallCause, CallError, CallKind, Invocation, Restraint, Unanswered};
 use crate::trace::Spent;
 
 /// The pause before the first retry; it grows fourfold with each.
@@ -23,7 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Policy {
     said: LinkPolicy,
     caller: Arc<str>,
-    callee: Arc<Service>,
+    callee: Callee,
     /// From which the machines count.
     epoch: Instant,
     places: Option<Semaphore>,
@@ -36,7 +37,7 @@ struct Counts {
 }
 
 impl Policy {
-    pub(crate) fn new(said: LinkPolicy, caller: Arc<str>, callee: Arc<Service>) -> Policy {
+    pub(crate) fn new(said: LinkPolicy, caller: Arc<str>, callee: Callee) -> Policy {
         let counts = Counts {
             budget: RetryBudget::new(said.budget),
             breaker: said
@@ -54,7 +55,7 @@ impl Policy {
     }
 
     /// Who answers.
-    pub(super) fn callee(&self) -> &Arc<Service> {
+    pub(super) fn callee(&self) -> &Callee {
         &self.callee
     }
 
@@ -171,7 +172,11 @@ impl Policy {
                 return Err(Unanswered::refused(cause));
             }
         };
-        let answered = self.callee.invoke(invocation, now).await;
+        let bound_to = invocation.bound_to().map(Ok);
+        let answered = match bound_to.unwrap_or_else(|| self.callee.of(&invocation.errand)) {
+            Ok(callee) => callee.invoke(invocation, now).await,
+            Err(cause) => Err(Unanswered::refused(cause)),
+        };
         if let Some(trial) = &mut trial {
             trial.outcome = match &answered {
                 Ok(_) => Outcome::Answered,

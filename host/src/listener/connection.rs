@@ -30,13 +30,13 @@ const LINGER_BYTES: u64 = 1 << 20;
 pub(super) async fn run(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
     let traffic = Traffic::new(shared.clock.clone());
     let Some(acceptor) = &shared.tls else {
-        let peer = Peer::new(address, false, shared.gateway.trusted_proxies());
+        let peer = shared.gateway.peer(address, false);
         return converse(stream, address, peer, traffic, shared).await;
     };
     let handshake = tokio::time::timeout(shared.limits.header_timeout, acceptor.accept(stream));
     match handshake.await {
         Ok(Ok(stream)) => {
-            let peer = Peer::new(address, true, shared.gateway.trusted_proxies());
+            let peer = shared.gateway.peer(address, true);
             converse(stream, address, peer, traffic, shared).await;
         }
         Ok(Err(error)) => tracing::debug!(%address, "TLS handshake failed: {error}"),

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::header::{self, CONTENT_LENGTH, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
 use wasmtime_wasi_http::Error as HttpError;
 
+use super::cutting::Alarm;
 use super::{Admission, Call, Doing, Lost, Revision, Service};
 use crate::instance::once::{BodyEvent, OnceBody};
 use crate::instance::shared::{SharedBody, SharedBodyError};
@@ -26,6 +26,8 @@ pub(crate) struct Ticket {
     doing: Doing,
     /// The longest wait for the next piece of the answer.
     patience: Duration,
+    /// [`Cutting::count`] on entry.
+    entered: u32,
     _place: OwnedSemaphorePermit,
 }
 
@@ -39,6 +41,7 @@ impl Ticket {
     ) -> Ticket {
         Ticket {
             service,
+            entered: revision.cutting.count(),
             revision,
             doing: Doing::of(call),
             patience,
@@ -48,6 +51,11 @@ impl Ticket {
 
     pub(crate) fn revision(&self) -> &Arc<Revision> {
         &self.revision
+    }
+
+    /// When the revision's time for it is over, with this deadline.
+    pub(super) fn alarm(&self, at: Instant) -> Alarm {
+        Alarm::new(at, self.entered)
     }
 
     pub(crate) fn doing(&self) -> &Doing {
@@ -63,34 +71,6 @@ impl Ticket {
             };
             self.service
                 .crashed(self.revision.number(), lost, failure.clone());
-        }
-    }
-}
-
-/// A deadline that costs a timer only once somebody has to wait.
-pub(crate) struct Alarm {
-    at: Instant,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Alarm {
-    pub(crate) fn new(at: Instant) -> Alarm {
-        Alarm { at, sleep: None }
-    }
-
-    /// Ready when the time has come.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let at = self.at;
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
-        sleep.as_mut().poll(cx)
-    }
-
-    fn set(&mut self, at: Instant) {
-        self.at = at;
-        if let Some(sleep) = &mut self.sleep {
-            sleep.as_mut().reset(at.into());
         }
     }
 }
@@ -332,22 +312,22 @@ impl AnswerBody {
 
     /// The guest has nothing ready. It has until the alarm.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(ticket) = &self.ticket else {
+            return Poll::Pending;
+        };
         if !self.waiting {
             self.waiting = true;
-            let patience = self
-                .ticket
-                .as_ref()
-                .map_or(Duration::ZERO, |ticket| ticket.patience);
-            let at = Instant::now() + patience;
-            self.alarm.get_or_insert_with(|| Alarm::new(at)).set(at);
+            let at = Instant::now() + ticket.patience;
+            self.alarm.get_or_insert_with(|| ticket.alarm(at)).set(at);
         }
-        if let Some(alarm) = &mut self.alarm {
-            ready!(alarm.poll(cx));
-        }
+        let failure = match &mut self.alarm {
+            Some(alarm) => ready!(alarm.poll(cx, &ticket.revision.cutting)),
+            None => Failure::Deadline,
+        };
         if let Source::Shared(body) = &self.source {
             body.abandon();
         }
-        self.fail(BodyError::Guest(Arc::new(Failure::Deadline)))
+        self.fail(BodyError::Guest(Arc::new(failure)))
     }
 
     fn pass(&mut self, mut frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

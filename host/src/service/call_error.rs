@@ -154,7 +154,7 @@ impl CallCause {
             CallCause::Refused(Refused::Closed(_) | Refused::Shed(_)) => CallKind::Unavailable,
             CallCause::Refused(Refused::Failed(failure)) => match &**failure {
                 Failure::Callee(error) => error.kind(),
-                Failure::Deadline => CallKind::Deadline,
+                Failure::Deadline | Failure::Replaced => CallKind::Deadline,
                 Failure::Instantiate(_) | Failure::NoMemory(_) => CallKind::Unavailable,
                 _ => CallKind::Failed,
             },

@@ -153,6 +153,7 @@ impl Service {
         }
         let under_way = UnderWay {
             service: self.clone(),
+            entered: revision.cutting.count(),
             revision,
             meter: calling.meter().clone(),
             instance: calling.instance(),
@@ -171,7 +172,7 @@ impl Service {
         invocation.spent = spent;
         if answered.is_ok() {
             self.counters.answered.fetch_add(1, Ordering::Relaxed);
-            self.counters.since_incident.fetch_add(1, Ordering::Relaxed);
+            self.since_incident.fetch_add(1, Ordering::Relaxed);
         }
         answered
     }
@@ -196,7 +197,7 @@ impl Service {
         if invocation.errand.depth > MAX_DEPTH {
             return Err(CallCause::TooDeep);
         }
-        let lease = invocation.lease()?;
+        let lease = invocation.lease(self)?;
         let (revision, held) = match &lease {
             // Its door does not matter: who has a handle is inside.
             Some(lease) => (lease.revision().clone(), Duration::ZERO),
@@ -286,6 +287,8 @@ struct UnderWay {
     instance: u64,
     seat: Option<Seat>,
     deadline: Instant,
+    /// As [`super::Cutting::count`] on entry.
+    entered: u32,
     /// Given back when dropped.
     _place: OwnedSemaphorePermit,
 }
@@ -325,12 +328,16 @@ impl UnderWay {
         doing: impl FnOnce() -> Option<Doing>,
         spent: &mut Spent,
     ) -> Result<Cargo, Unanswered> {
-        let ended = tokio::time::timeout_at(self.deadline.into(), self.calling.ended()).await;
+        let revision = self.revision.clone();
+        let cut = pin!(revision.cutting.after(self.entered));
+        let calling = pin!(self.calling.ended());
+        let ended = select(calling, cut);
+        let ended = tokio::time::timeout_at(self.deadline.into(), ended).await;
         let cpu = self.meter.used();
         self.service.charge(cpu);
         spent.cpu = cpu;
         let not_done = match ended {
-            Ok(ended) => {
+            Ok(Either::Left((ended, _))) => {
                 match (ended.live, self.seat) {
                     (Some(live), Some(seat)) => seat.give_back(live),
                     (Some(live), None) => self.revision.keep(live),
@@ -342,8 +349,11 @@ impl UnderWay {
                     Err(not_done) => not_done,
                 }
             }
-            Err(_) => NotDone {
-                failure: Failure::Deadline,
+            not_ended => NotDone {
+                failure: match not_ended {
+                    Ok(_) => Failure::Replaced,
+                    Err(_) => Failure::Deadline,
+                },
                 unbegun: None,
             },
         };
@@ -405,8 +415,16 @@ impl Invocation {
         })
     }
 
-    /// The lease of the instance that is to answer.
-    fn lease(&self) -> Result<Option<Arc<Lease>>, CallCause> {
+    /// The service as one revision has it, if only that can answer.
+    pub(crate) fn bound_to(&self) -> Option<Arc<Service>> {
+        match &self.wanted {
+            Wanted::Only(lease) => Some(lease.service().clone()),
+            Wanted::Rather(_) | Wanted::Any => None,
+        }
+    }
+
+    /// The lease of the instance that is to answer, which is one of `callee`'s.
+    fn lease(&self, callee: &Arc<Service>) -> Result<Option<Arc<Lease>>, CallCause> {
         let awaited = |lease: &Lease| {
             let identity = lease.identity();
             identity.is_some_and(|identity| self.errand.is_awaited_by(identity))
@@ -416,6 +434,8 @@ impl Invocation {
             Wanted::Only(lease) if awaited(lease) => Err(CallCause::Awaited),
             Wanted::Only(lease) => Ok(Some(lease.clone())),
             Wanted::Rather(lease) if lease.is_gone() || awaited(lease) => Ok(None),
+            // It is of a revision that has been replaced since.
+            Wanted::Rather(lease) if !Arc::ptr_eq(lease.service(), callee) => Ok(None),
             Wanted::Rather(lease) => Ok(Some(lease.clone())),
             Wanted::Any => Ok(None),
         }

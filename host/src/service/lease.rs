@@ -99,8 +99,13 @@ impl Lease {
     }
 
     /// Whether it is for an instance of that service.
-    pub(crate) fn is_of(&self, service: &Arc<Service>) -> bool {
-        Arc::ptr_eq(&self.service, service)
+    pub(crate) fn is_of(&self, service: &Arc<str>) -> bool {
+        self.service.name() == service
+    }
+
+    /// The service as the revision has it that the instance is of.
+    pub(super) fn service(&self) -> &Arc<Service> {
+        &self.service
     }
 
     /// The revision that the instance is of.
@@ -266,7 +271,7 @@ impl Seat {
     }
 
     /// The instance has done what it was lent for.
-    pub(super) fn give_back(mut self, live: Live) {
+    pub(super) fn give_back(mut self, mut live: Live) {
         let Some(lease) = self.0.take() else {
             return;
         };
@@ -281,6 +286,7 @@ impl Seat {
             lease.changed.notify_waiters();
             return lease.revision.keep(live);
         }
+        live.rest();
         state.instance = Instance::Idle(Box::new(live));
         if !state.dropped.is_empty() {
             lease.send_tidying(&mut state);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use skep_core::contract::Interface;
 use tokio::sync::Semaphore;
 
-use super::Admission;
 use super::lease::Leases;
+use super::{Admission, Cutting};
 use crate::engine::CoarseClock;
 use crate::instance::live::{Code, Live};
 use crate::instance::pool::Pool;
@@ -72,6 +72,7 @@ pub struct Revision {
     /// Of its instances that crashed.
     pub(crate) remains: Arc<Remains>,
     pub(crate) clock: CoarseClock,
+    pub(crate) cutting: Cutting,
 }
 
 impl Revision {
@@ -125,6 +126,11 @@ impl Revision {
     /// What its instances hold, and what is held for them.
     pub fn memory(&self) -> &ServiceMemory {
         &self.memory
+    }
+
+    /// Instances on whose resources somebody has handles.
+    pub(crate) fn leased(&self) -> usize {
+        self.leases.count()
     }
 
     /// Instances kept ready for the next request, or for handles on their resources, or shared by
@@ -245,9 +251,10 @@ impl Revision {
         }
     }
 
-    /// Ends what is still running on shared instances; the others end with their connections.
+    /// Ends what is still under way.
     pub(crate) fn cut(&self) {
         self.leases.revoke();
+        self.cutting.cut();
         if let Handler::Shared(group) = &self.handler {
             group.cut();
         }

@@ -113,7 +113,7 @@ pub(super) fn cause_kind(failure: &Failure) -> CauseKind {
         Failure::Instantiate(_) => CauseKind::Instantiation,
         Failure::CpuLimit(_) => CauseKind::Cpu,
         Failure::MemoryLimit(_) | Failure::NoMemory(_) => CauseKind::Memory,
-        Failure::Deadline => CauseKind::Deadline,
+        Failure::Deadline | Failure::Replaced => CauseKind::Deadline,
         Failure::HostPanic { .. } => CauseKind::Host,
         Failure::Trap(_)
         | Failure::Callee(_)

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use skep_core::lifecycle::{Action, Event, Phase, Report};
+use skep_core::lifecycle::{Action, Cause, Event, Phase, Report};
 use skep_core::name::ServiceName;
-use skep_core::supervision::{GroupReport, GroupSettings, Input, Output, Supervision};
+use skep_core::supervision::{
+    Arrangement, GroupReport, GroupSettings, Input, MemberSettings, Output, Supervision,
+};
 use tokio::sync::mpsc;
 
 use crate::task;
@@ -48,51 +50,82 @@ struct Post {
 
 struct State {
     machine: Supervision,
-    posts: Vec<Post>,
+    /// By member.
+    posts: BTreeMap<usize, Post>,
+    /// As they were arranged last.
+    groups: Vec<GroupSettings>,
 }
 
 /// See the module.
 pub struct Desk {
     state: Mutex<State>,
-    groups: Vec<GroupSettings>,
     timers: mpsc::UnboundedSender<(usize, Duration, u64)>,
     origin: Instant,
 }
 
 impl Desk {
-    /// The desk of an application; nothing is started yet. Members are named by their place
-    /// in `services`, which has the revision of each. `origin` is what phases count their time from.
-    pub(super) fn new(
-        machine: Supervision,
-        services: Vec<(ServiceName, u32)>,
-        groups: Vec<GroupSettings>,
-        origin: Instant,
-    ) -> (Arc<Desk>, Vec<mpsc::UnboundedReceiver<Notice>>) {
+    /// The desk of an application; nobody has joined yet. `origin` is what phases count their time
+    /// from.
+    pub(crate) fn new(origin: Instant) -> Arc<Desk> {
         let (timers, timers_out) = mpsc::unbounded_channel();
-        let mut notices = Vec::new();
-        let posts = services
-            .into_iter()
-            .enumerate()
-            .map(|(member, (name, revision))| {
-                let (notices_in, notices_out) = mpsc::unbounded_channel();
-                notices.push(notices_out);
-                Post {
-                    name,
-                    revision,
-                    notices: notices_in,
-                    stands: standing(&machine, member),
-                }
-            });
-        let posts = posts.collect();
         let desk = Arc::new(Desk {
-            state: Mutex::new(State { machine, posts }),
-            groups,
+            state: Mutex::new(State {
+                machine: Supervision::new(Vec::new(), Vec::new(), fastrand::u64(..)),
+                posts: BTreeMap::new(),
+                groups: Vec::new(),
+            }),
             timers,
             origin,
         });
         let weak = Arc::downgrade(&desk);
         task::spawn(task::Kind::Supervisor, ring(weak, timers_out, origin));
-        (desk, notices)
+        desk
+    }
+
+    /// A revision of a service comes, apart from all others. Answers its number here, and what its
+    /// supervisor is told.
+    pub(super) fn join(
+        &self,
+        name: ServiceName,
+        revision: u32,
+        settings: MemberSettings,
+    ) -> (usize, mpsc::UnboundedReceiver<Notice>) {
+        let (notices, notices_out) = mpsc::unbounded_channel();
+        let mut state = self.state.lock();
+        let member = state.machine.join(settings);
+        let post = Post {
+            name,
+            revision,
+            notices,
+            stands: standing(&state.machine, member),
+        };
+        state.posts.insert(member, post);
+        (member, notices_out)
+    }
+
+    /// From now on these are the application's members.
+    pub(crate) fn arrange(&self, arrangement: Arrangement) {
+        self.tell(Input::Arrange(arrangement));
+    }
+
+    /// Starts one that has joined, once those that it comes after have settled.
+    pub(crate) fn start_one(&self, member: usize) {
+        self.tell(Input::StartOne(member));
+    }
+
+    /// Stops one that is not wanted any more.
+    pub(crate) fn stop_one(&self, member: usize, cause: Cause) {
+        self.tell(Input::StopOne(member, cause));
+    }
+
+    /// One that has stopped, and is apart from all others, goes for good; false if it is neither.
+    pub(crate) fn leave(&self, member: usize) -> bool {
+        let mut state = self.state.lock();
+        let leaves = state.machine.leave(member);
+        if leaves {
+            state.posts.remove(&member);
+        }
+        leaves
     }
 
     /// Starts all services, in their order.
@@ -116,7 +149,7 @@ impl Desk {
         let state = self.state.lock();
         let starting =
             |place: &usize| matches!(state.machine.phase(*place), Phase::Starting { .. });
-        (0..state.posts.len()).find(starting)
+        state.machine.members().find(starting)
     }
 
     pub(super) fn happened(&self, member: usize, event: Event) {
@@ -134,38 +167,53 @@ impl Desk {
 
     fn tell(&self, input: Input) {
         let mut state = self.state.lock();
-        let State { machine, posts } = &mut *state;
-        let all = matches!(input, Input::Start | Input::Stop | Input::Restart(_));
+        let State {
+            machine,
+            posts,
+            groups,
+        } = &mut *state;
         let mut touched: Vec<usize> = match &input {
-            _ if all => (0..posts.len()).collect(),
-            Input::GroupTimer { group, .. } => self.groups[*group].members.clone(),
-            _ => Vec::new(),
+            Input::GroupTimer { group, .. } => {
+                let group = groups.get(*group);
+                group.map_or_else(Vec::new, |group| group.members.clone())
+            }
+            Input::Member(..) => Vec::new(),
+            _ => posts.keys().copied().collect(),
         };
+        if let Input::Arrange(arrangement) = &input {
+            groups.clone_from(&arrangement.groups);
+        }
         for output in machine.step(self.origin.elapsed(), input) {
             match output {
                 Output::Member(member, action) => {
                     // Here, so that the log has it in the order in which it was decided.
+                    let Some(post) = posts.get(&member) else {
+                        continue;
+                    };
                     if let Action::Report(report) = &action {
-                        tell_of(&posts[member], report);
+                        tell_of(post, report);
                     }
                     // It fails only if the supervisor is gone, and the host with it.
-                    let _ = posts[member].notices.send(Notice::Do(action));
+                    let _ = post.notices.send(Notice::Do(action));
                     touched.push(member);
                 }
                 Output::ArmGroup { group, at, token } => {
                     let _ = self.timers.send((group, at, token));
                 }
                 Output::Report { group, report } => {
-                    tell_of_group(&self.groups[group], &report, posts);
-                    touched.extend(&self.groups[group].members);
+                    let group = &groups[group];
+                    tell_of_group(group, &report, posts);
+                    touched.extend(&group.members);
                 }
             }
         }
         touched.sort_unstable();
         touched.dedup();
         for member in touched {
+            let Some(post) = posts.get_mut(&member) else {
+                continue;
+            };
             let stands = standing(machine, member);
-            let post = &mut posts[member];
             if post.stands != stands {
                 post.stands = stands.clone();
                 let _ = post.notices.send(Notice::Stands(stands));
@@ -226,12 +274,12 @@ fn tell_of(post: &Post, report: &Report) {
     }
 }
 
-fn tell_of_group(group: &GroupSettings, report: &GroupReport, posts: &[Post]) {
+fn tell_of_group(group: &GroupSettings, report: &GroupReport, posts: &BTreeMap<usize, Post>) {
     let group = &group.name;
     match report {
         GroupReport::Together { member, others } => {
-            let service = &posts[*member].name;
-            tracing::warn!(%group, %service, others, "a member failed; others restart with it");
+            let service = posts.get(member).map_or("-", |post| post.name.as_str());
+            tracing::warn!(%group, service, others, "a member failed; others restart with it");
         }
         GroupReport::BackingOff {
             delay,

@@ -1,8 +1,11 @@
 //! A mistake in a manifest: what is wrong, where, and what to write instead.
+use std::borrow::Cow;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// One thing that is wrong with the text. The host draws it below the line it points to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mistake {
     /// Bytes of the text, on character boundaries; may be empty, at the end of the text too.
     pub span: Range<usize>,
@@ -13,7 +16,7 @@ pub struct Mistake {
     /// What to write instead.
     pub help: Option<String>,
     /// A stable name of the kind of mistake, for machines and for the documentation.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
 }
 
 impl Mistake {
@@ -23,7 +26,7 @@ impl Mistake {
             message: clip(message.into()),
             label: String::new(),
             help: None,
-            code,
+            code: Cow::Borrowed(code),
         }
     }
 

@@ -66,7 +66,7 @@ impl Default for GroupPolicy {
 }
 
 /// One group, as [`Supervision`] knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSettings {
     pub name: GroupName,
     /// In the order in which they start.
@@ -219,7 +219,10 @@ impl Supervision {
     }
 
     pub(super) fn group_timer(&mut self, number: usize, token: u64, out: &mut Vec<Output>) {
-        let group = &mut self.groups[number];
+        let Some(group) = self.groups.get_mut(number) else {
+            self.stale += 1;
+            return;
+        };
         match group.state {
             GroupState::BackingOff { until, token: of } if of == token => {
                 if self.now >= until {

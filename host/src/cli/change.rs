@@ -1,0 +1,83 @@
+//! Shows what came of a change of the running application; shared by the commands that make one.
+
+use std::io::Write;
+
+use super::{Exit, report};
+use crate::control::{ControlError, Refused, Step};
+use crate::deploy::Changed;
+
+/// Says what has changed, or why nothing has.
+pub(super) fn show(changed: Result<Result<Changed, Refused>, ControlError>, json: bool) -> Exit {
+    let outcome = match changed {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            report::failure(&error);
+            return Exit::Failed;
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    let written = match &outcome {
+        Ok(changed) if json => serde_json::to_writer_pretty(&mut out, changed)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out)),
+        Ok(changed) => told(&mut out, changed),
+        Err(refused) if json => serde_json::to_writer_pretty(&mut out, refused)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out)),
+        Err(refused) => {
+            explain(refused);
+            Ok(())
+        }
+    };
+    match (outcome, written) {
+        (_, Err(_)) => Exit::Failed,
+        (Ok(_), Ok(())) => Exit::Ok,
+        (Err(refused), Ok(())) => refused.exit(),
+    }
+}
+
+fn told(out: &mut impl Write, changed: &Changed) -> std::io::Result<()> {
+    if changed.services.is_empty() {
+        writeln!(out, "no service has another revision than before")?;
+    }
+    for change in &changed.services {
+        let service = &change.service;
+        match (change.from, change.to) {
+            (Some(from), Some(to)) => writeln!(out, "{service}: revision {from} → {to}")?,
+            (None, Some(to)) => writeln!(out, "{service}: new, revision {to}")?,
+            (Some(from), None) => writeln!(out, "{service}: removed, was revision {from}")?,
+            (None, None) => {}
+        }
+    }
+    let (generation, ms) = (changed.generation, changed.took_ms);
+    writeln!(out, "generation {generation} serves, after {ms} ms")
+}
+
+fn explain(refused: &Refused) {
+    if let Some(source) = &refused.source {
+        report::mistakes(source, &refused.mistakes, &[]);
+    }
+    let step = match refused.step {
+        Step::Read => "nothing was done",
+        Step::Check => "refused at the check",
+        Step::Build => "refused at the build",
+        Step::Prove => "refused at its start",
+        Step::Switch => "not switched",
+    };
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: {step}: {}\nWhat served before serves on.",
+        refused.detail
+    );
+}
+
+impl Refused {
+    fn exit(&self) -> Exit {
+        match (self.step, self.status) {
+            (_, 412) => Exit::Conflict,
+            (Step::Check | Step::Build, 422) => Exit::Mistakes,
+            (Step::Prove, _) => Exit::NotReady,
+            _ => Exit::Failed,
+        }
+    }
+}

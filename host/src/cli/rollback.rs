@@ -1,0 +1,41 @@
+//! `skep rollback`: goes back to an earlier revision of a service.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use skep_core::name::ServiceName;
+
+use super::{Exit, change};
+use crate::control::{self, Rollback};
+use crate::host;
+
+/// Go back to an earlier revision of a service of the running host
+///
+/// It is checked and proved as a deploy is. The revision before the present one is kept warm, so
+/// that going back to it takes no start.
+#[derive(Args, Debug)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Arguments {
+    /// The service
+    #[arg(value_parser = |text: &str| ServiceName::parse(text).map_err(|e| e.to_string()))]
+    service: ServiceName,
+    /// The manifest that the host was started with
+    #[arg(default_value = "skep.toml")]
+    manifest: PathBuf,
+    /// The revision; absent: the one before
+    #[arg(long)]
+    to: Option<u32>,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Exit {
+    let socket = host::control_socket_of(&arguments.manifest);
+    let asked = Rollback {
+        revision: arguments.to,
+    };
+    let changed = control::rollback(&socket, &arguments.service, &asked);
+    change::show(changed, arguments.json)
+}

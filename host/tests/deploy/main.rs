@@ -1,0 +1,103 @@
+//! Changes of an application that runs, from outside: what is deployed serves, what was under way ends
+//! where it began, and what does not fit changes nothing. The guests are those called `versioned` in
+//! `components/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test may fail and then shows the log, and its tasks end with its runtime"
+)]
+
+#[path = "../host/fixture/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the fixture serves other tests too"
+)]
+mod fixture;
+
+mod load;
+mod refusals;
+mod swaps;
+
+use std::path::PathBuf;
+
+use fixture::{Connection, Host, Output, Plan, Reply, Service, get, guest, service, skep};
+
+/// The digits of the mark in a component's bytes: see `components/versioned`.
+const MARK: &[u8] = b"SKEP-MARK:v";
+
+/// The built component `versioned-NAME` with a version and a mode.
+fn versioned(name: &str, version: u32, mode: char) -> Vec<u8> {
+    let mut bytes = std::fs::read(guest(&format!("versioned-{name}"))).unwrap();
+    let marked = |at: &usize| bytes[*at..].starts_with(MARK);
+    let at: Vec<usize> = (0..bytes.len()).filter(marked).collect();
+    let [at] = at[..] else {
+        panic!("{} marks in versioned-{name}", at.len());
+    };
+    let digits = at + MARK.len();
+    bytes[digits..digits + 8].copy_from_slice(format!("{version:08}").as_bytes());
+    bytes[digits + 10] = mode as u8;
+    bytes
+}
+
+/// Front, middle and leaf, all of version 1, each from a file of its own beside the manifest.
+fn application() -> Plan {
+    chain(
+        front(),
+        versioned_service("middle"),
+        versioned_service("leaf"),
+    )
+}
+
+fn chain(front: Service, middle: Service, leaf: Service) -> Plan {
+    let plan = Host::with(front).and(middle).and(leaf);
+    let parts = ["front", "middle", "leaf"];
+    parts.into_iter().fold(plan, |plan, name| {
+        plan.bytes(&format!("{name}.wasm"), versioned(name, 1, '0'))
+    })
+}
+
+fn front() -> Service {
+    versioned_service("front").everywhere()
+}
+
+fn versioned_service(name: &str) -> Service {
+    service(name).component(&format!("./{name}.wasm"))
+}
+
+impl Host {
+    /// Writes a version of a component, and has it deployed.
+    fn deploy(&self, service: &str, version: u32, mode: char) -> Output {
+        let file = self.file(service, version, mode);
+        self.command("deploy", &[service, file.to_str().unwrap()])
+    }
+
+    fn file(&self, service: &str, version: u32, mode: char) -> PathBuf {
+        let file = self.directory().join(format!("{service}-{version}-{mode}"));
+        std::fs::write(&file, versioned(service, version, mode)).unwrap();
+        file
+    }
+
+    /// Runs `skep COMMAND ARGUMENTS MANIFEST` to its end.
+    fn command(&self, command: &str, arguments: &[&str]) -> Output {
+        let mut skep = skep();
+        skep.arg(command).args(arguments).arg(self.manifest());
+        Output::of(&mut skep)
+    }
+}
+
+/// `/versions` and the like, as numbers.
+#[track_caller]
+fn numbers(reply: Reply) -> Vec<u32> {
+    let reply = reply.expect(200);
+    assert!(reply.whole, "{reply:?}");
+    let words = reply.text().split_whitespace();
+    words.map(|word| word.parse().unwrap()).collect()
+}
+
+async fn versions(host: &Host) -> Vec<u32> {
+    let mut connection = Connection::http1(host).await;
+    numbers(connection.ask(get("/versions")).await)
+}
