@@ -4,7 +4,8 @@
 //! text, times and events; it answers with checked nouns, look-ups and actions. Reading order:
 //!
 //! - [`manifest`]: the text of `skep.toml` → a checked [`manifest::Manifest`], or all its mistakes
-//! - [`name`], [`size`], [`duration`], [`spanned`]: the small nouns that a manifest is made of
+//! - [`name`], [`size`], [`duration`], [`spanned`], [`digest`]: the small nouns that a manifest is made of,
+//!   and what names a component
 //! - [`limits`], [`instances`], [`restart`], [`health`], [`core_dump`], [`grant`]: what a service may use
 //!   and how it lives
 //! - [`cpu`], [`fair`]: how CPU time is divided
@@ -12,6 +13,7 @@
 //! - [`contract`]: what components import and export → which service calls which
 //! - [`link`]: how the calls of one service to another are treated
 //! - [`heard`]: what is believed of a request's head
+//! - [`plan`]: what has to change so that what runs becomes what is wanted
 //! - [`lifecycle`]: the state machine of one service
 //! - [`supervision`]: the lives of all services of an application: their order and their groups
 //! - [`status`]: the rows that listings show
@@ -21,6 +23,7 @@
 
 pub mod manifest;
 
+pub mod digest;
 pub mod duration;
 pub mod name;
 pub mod size;
@@ -39,6 +42,8 @@ pub mod fair;
 pub mod heard;
 pub mod link;
 pub mod route;
+
+pub mod plan;
 
 pub mod lifecycle;
 pub mod pressure;

@@ -4,6 +4,7 @@
 //! The story: [`file`] holds the raw shape, from which the schema and the reference are generated;
 //! [`read`] fills it value by value from spanned TOML and notes each mistake; [`check`] turns it into
 //! the nouns below and finds what only shows when all is known (unknown services, conflicts).
+//! [`settings`] takes those apart again, key by key, so that two manifests can be compared.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -30,6 +31,7 @@ mod mistake;
 pub mod network;
 mod read;
 pub mod schema;
+pub mod settings;
 mod suggest;
 
 pub use mistake::Mistake;

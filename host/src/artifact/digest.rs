@@ -1,36 +1,17 @@
-//! The two identities that name compiled code: the component's and the engine's.
+//! The two identities that name compiled code: the component's, which the core knows, and the
+//! engine's.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
-/// Characters of [`Digest::short`]: enough to tell the components of one host apart.
+pub use skep_core::digest::Digest;
+
+/// Characters of a hash that tell it from others in a log.
 const SHORT: usize = 12;
-
-/// A component's SHA-256. Displayed and serialised as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// Some 1 ms per MiB.
-    pub fn of(bytes: &[u8]) -> Digest {
-        Digest(Sha256::digest(bytes).into())
-    }
-
-    /// The first 12 hexadecimal digits, for listings and logs.
-    pub fn short(&self) -> String {
-        hex(&self.0)[..SHORT].to_owned()
-    }
-
-    /// The 32 bytes themselves.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
 
 /// What compiled code must agree on with the engine that runs it: wasmtime's version, its
 /// settings, the processor. Code of one hash never runs under another.
@@ -70,24 +51,6 @@ impl FromStr for EngineHash {
             *byte = u8::from_str_radix(pair, 16).map_err(|_| BadEngineHash)?;
         }
         Ok(EngineHash(bytes))
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.short())
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
