@@ -14,6 +14,7 @@
 //! - [`link`]: how the calls of one service to another are treated
 //! - [`heard`]: what is believed of a request's head
 //! - [`plan`]: what has to change so that what runs becomes what is wanted
+//! - [`generation`]: what is recorded of an application, and what a start makes of the record
 //! - [`lifecycle`]: the state machine of one service
 //! - [`supervision`]: the lives of all services of an application: their order and their groups
 //! - [`status`]: the rows that listings show
@@ -43,6 +44,7 @@ pub mod heard;
 pub mod link;
 pub mod route;
 
+pub mod generation;
 pub mod plan;
 
 pub mod lifecycle;
