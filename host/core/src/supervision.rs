@@ -107,7 +107,7 @@ pub enum GroupReport {
 struct Member {
     life: Lifecycle,
     stop_timeout: Duration,
-    /// Those that it starts after: its own `after`, and the one before it in its group.
+    /// Those that it starts after: its own `after`, and those before it in its group.
     before: Vec<usize>,
     /// The same edges the other way.
     behind: Vec<usize>,

@@ -1,5 +1,6 @@
 //! Millions of events in the lives of several services at once, with their order and their groups,
 //! and with faults: late, doubled and stale answers, timers out of order, a clock that stutters.
+//! Members are replaced by others all the while, and leave.
 //! After each event the promises of `skep_core::supervision` are checked against a plain restatement
 //! of them; each round ends with a host that answers everything, and then with a stop.
 //!
@@ -15,8 +16,8 @@ use skep_core::lifecycle::{Action, Event, Kind, Phase, Report, Settings};
 use skep_core::name::GroupName;
 use skep_core::restart::{RestartPolicy, RestartWhen};
 use skep_core::supervision::{
-    Escalate, GroupPolicy, GroupReport, GroupSettings, Input, MemberSettings, Output, Strategy,
-    Supervision,
+    Arrangement, Escalate, GroupPolicy, GroupReport, GroupSettings, Input, MemberSettings, Output,
+    Strategy, Supervision,
 };
 
 use self::simulated::{Random, cause};
@@ -68,6 +69,11 @@ fn order_and_groups_keep_every_promise() {
         ("stops in order", seen.stops_in_order),
         ("starts in order", seen.starts_in_order),
         ("not ready for a while", seen.unready),
+        ("joined", seen.joined),
+        ("took another's place", seen.replaced),
+        ("left", seen.left),
+        ("groups found parked by a replacement", seen.revived),
+        ("groups found waiting by a replacement", seen.moved),
     ] {
         assert!(count > 1_000, "{what} was hardly tried: {seen:?}");
     }
@@ -86,6 +92,11 @@ struct Seen {
     stops_in_order: u64,
     starts_in_order: u64,
     unready: u64,
+    joined: u64,
+    replaced: u64,
+    left: u64,
+    revived: u64,
+    moved: u64,
 }
 
 impl Seen {
@@ -100,6 +111,11 @@ impl Seen {
         self.stops_in_order += other.stops_in_order;
         self.starts_in_order += other.starts_in_order;
         self.unready += other.unready;
+        self.joined += other.joined;
+        self.replaced += other.replaced;
+        self.left += other.left;
+        self.revived += other.revived;
+        self.moved += other.moved;
     }
 }
 
@@ -121,6 +137,18 @@ struct Service {
     fallen: bool,
     /// The timer that the fair host has fired.
     fired: Option<u64>,
+    stands: Stands,
+}
+
+/// What a member is to the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    In,
+    /// It may take this one's place.
+    Candidate(usize),
+    /// Another has taken its place, or it is a candidate no more.
+    Apart,
+    Left,
 }
 
 /// A group, restated plainly: all failures are kept, windows are counted anew each time.
@@ -201,6 +229,7 @@ impl World {
             must_fall: false,
             fallen: false,
             fired: None,
+            stands: Stands::In,
         });
         Self {
             services: services.collect(),
@@ -232,7 +261,7 @@ impl World {
             self.step(input);
         }
         self.come_to_rest();
-        for service in 0..self.services.len() {
+        for service in self.present() {
             let phase = self.machine.phase(service);
             assert!(
                 phase.is_settled(),
@@ -243,7 +272,7 @@ impl World {
         assert!(self.machine.is_quiet(), "nobody waits for anybody");
         self.step(Input::Stop);
         self.come_to_rest();
-        for service in 0..self.services.len() {
+        for service in self.present() {
             let phase = self.machine.phase(service);
             assert!(matches!(phase, Phase::Stopped { .. }), "{phase:?}");
         }
@@ -268,7 +297,7 @@ impl World {
                 return Some(Input::GroupTimer { group, token });
             }
         }
-        for service in 0..self.services.len() {
+        for service in self.present() {
             let epoch = self.machine.life(service).epoch();
             let event = match self.machine.phase(service) {
                 Phase::Starting { .. } => Event::Started {
@@ -303,10 +332,23 @@ impl World {
             _ => self.random.below(300),
         });
         let service = self.random.below(self.services.len() as u64) as usize;
+        if self.services[service].stands == Stands::Left {
+            let event = match self.random.below(3) {
+                0 => Event::Drained { token: 1 },
+                1 => Event::TimerFired { token: 1 },
+                _ => self.started(1),
+            };
+            return Input::Member(service, event);
+        }
         match self.random.below(100) {
             0 => return Input::Start,
             1 => return Input::Restart(service),
             2..8 if !self.groups.is_empty() => return self.any_group_timer(),
+            9..14 => {
+                if let Some(input) = self.any_replacement(service) {
+                    return input;
+                }
+            }
             8 if self.random.below(20) == 0 => return Input::Stop,
             _ => {}
         }
@@ -317,6 +359,136 @@ impl World {
             self.any_event(service)
         };
         Input::Member(service, event)
+    }
+
+    fn present(&self) -> Vec<usize> {
+        let there = |service: &usize| self.services[*service].stands != Stands::Left;
+        (0..self.services.len()).filter(there).collect()
+    }
+
+    /// The next step of a replacement that this one is part of.
+    fn any_replacement(&mut self, number: usize) -> Option<Input> {
+        match self.services[number].stands {
+            Stands::In => {
+                let others = self.services.iter();
+                if others.clone().count() > 40
+                    || others
+                        .map(|other| other.stands)
+                        .any(|stands| stands == Stands::Candidate(number))
+                {
+                    return None;
+                }
+                let candidate = self.join(number);
+                Some(Input::StartOne(candidate))
+            }
+            Stands::Candidate(of) => match self.random.below(4) {
+                0 => {
+                    self.services[number].stands = Stands::Apart;
+                    Some(Input::StopOne(number, cause()))
+                }
+                _ if !self.machine.phase(number).is_up() => None,
+                _ => Some(Input::Arrange(self.replace(of, number))),
+            },
+            Stands::Apart => {
+                let left = self.machine.leave(number);
+                if left {
+                    self.seen.left += 1;
+                    self.services[number].stands = Stands::Left;
+                    let late = Event::Drained { token: 1 };
+                    return Some(Input::Member(number, late));
+                }
+                Some(Input::StopOne(number, cause()))
+            }
+            Stands::Left => None,
+        }
+    }
+
+    fn join(&mut self, like: usize) -> usize {
+        let mut life = settings(&mut self.random);
+        life.kind = self.services[like].kind;
+        let number = self.machine.join(MemberSettings {
+            life,
+            stop_timeout: Duration::from_millis(self.random.below(3_000)),
+            after: Vec::new(),
+        });
+        assert_eq!(number, self.services.len(), "no number is used again");
+        self.services.push(Service {
+            kind: self.services[like].kind,
+            after: Vec::new(),
+            group: None,
+            open: false,
+            outstanding: None,
+            timers: Vec::new(),
+            drains: Vec::new(),
+            failures: 0,
+            begun: false,
+            must_fall: false,
+            fallen: false,
+            fired: None,
+            stands: Stands::Candidate(like),
+        });
+        self.seen.joined += 1;
+        number
+    }
+
+    /// The one takes the other's place; at times the groups change theirs.
+    fn replace(&mut self, old: usize, new: usize) -> Arrangement {
+        self.seen.replaced += 1;
+        let exchange = |member: &mut usize| {
+            if *member == old {
+                *member = new;
+            }
+        };
+        for service in &mut self.services {
+            service.after.iter_mut().for_each(exchange);
+        }
+        for group in &mut self.groups {
+            group.settings.members.iter_mut().for_each(exchange);
+        }
+        let after = std::mem::take(&mut self.services[old].after);
+        self.services[new].after = after;
+        self.services[new].group = self.services[old].group.take();
+        self.services[old].stands = Stands::Apart;
+        // What its group wanted of it does not bind it any more.
+        self.services[old].must_fall = false;
+        self.services[new].stands = Stands::In;
+        for service in &mut self.services {
+            if service.stands == Stands::Candidate(old) {
+                service.stands = Stands::Candidate(new);
+            }
+        }
+        if self.random.below(3) == 0 {
+            self.groups.reverse();
+            let last = self.groups.len().saturating_sub(1);
+            for service in &mut self.services {
+                service.group = service.group.map(|group| last - group);
+            }
+        }
+        let within = self.services.iter().enumerate();
+        let within = within.filter(|(_, service)| service.stands == Stands::In);
+        Arrangement {
+            members: within
+                .map(|(n, service)| (n, service.after.clone()))
+                .collect(),
+            groups: self
+                .groups
+                .iter()
+                .map(|group| group.settings.clone())
+                .collect(),
+        }
+    }
+
+    /// What a parked group comes to when somebody asks for it.
+    fn unpark(&mut self, number: usize) {
+        let group = &mut self.groups[number];
+        if !std::mem::take(&mut group.parked) {
+            return;
+        }
+        group.strikes = 0;
+        group.failures.clear();
+        for &member in &group.settings.members {
+            self.services[member].must_fall = false;
+        }
     }
 
     fn any_group_timer(&mut self) -> Input {
@@ -445,17 +617,21 @@ impl World {
             let outputs = self.machine.step(self.now, Input::Member(0, nothing));
             assert_eq!(outputs, [], "an event that means nothing");
         }
-        if let Input::Member(service, event) = &input {
+        if let Input::Member(service, event) = &input
+            && self.services[*service].stands != Stands::Left
+        {
             self.settle(*service, event);
         }
         let resting: Vec<bool> = (0..self.services.len())
-            .map(|s| self.is_at_rest(s))
+            .map(|s| self.services[s].stands == Stands::Left || self.is_at_rest(s))
             .collect();
         let outputs = self
             .machine
             .step(self.now.saturating_sub(back), input.clone());
         let expected = match &input {
-            Input::Member(service, _) => self.failure(*service, &resting, &outputs),
+            Input::Member(service, _) if self.services[*service].stands != Stands::Left => {
+                self.failure(*service, &resting, &outputs)
+            }
             _ => None,
         };
         let reports = outputs.iter().filter_map(|output| match output {
@@ -468,7 +644,8 @@ impl World {
             "{input:?}"
         );
         if self.told {
-            let phases = (0..self.services.len()).map(|service| self.machine.phase(service).name());
+            let present = self.present().into_iter();
+            let phases = present.map(|service| self.machine.phase(service).name());
             let phases: Vec<&str> = phases.collect();
             eprintln!("{:?} {input:?} => {outputs:?} {phases:?}", self.now);
         }
@@ -538,7 +715,9 @@ impl World {
             };
             (others, told)
         };
-        self.services[number].fallen = true;
+        // One that fails alone comes back alone.
+        let alone = self.groups[place].settings.strategy == Strategy::OneForOne && told.is_none();
+        self.services[number].fallen |= !alone;
         for member in fall {
             self.services[member].fallen = true;
             if !resting[member] {
@@ -566,14 +745,14 @@ impl World {
                 let Some(number) = self.services[*service].group else {
                     return;
                 };
-                let group = &mut self.groups[number];
-                if std::mem::take(&mut group.parked) {
-                    self.seen.unparked += 1;
-                    group.strikes = 0;
-                    group.failures.clear();
-                    for &member in &group.settings.members {
-                        self.services[member].must_fall = false;
-                    }
+                self.seen.unparked += u64::from(self.groups[number].parked);
+                self.unpark(number);
+            }
+            Input::Arrange(_) => {
+                for group in 0..self.groups.len() {
+                    self.seen.revived += u64::from(self.groups[group].parked);
+                    self.seen.moved += u64::from(self.groups[group].waits.is_some());
+                    self.unpark(group);
                 }
             }
             Input::GroupTimer { group, token } => {
@@ -586,7 +765,7 @@ impl World {
                 }
             }
             Input::Restart(_) | Input::Member(..) => {}
-            Input::StartOne(_) | Input::StopOne(..) | Input::Arrange(_) => {}
+            Input::StartOne(_) | Input::StopOne(..) => {}
         }
     }
 
@@ -758,7 +937,7 @@ impl World {
 
     /// The promises, after each event.
     fn check(&mut self) {
-        for number in 0..self.services.len() {
+        for number in self.present() {
             let phase = self.machine.phase(number);
             let service = &mut self.services[number];
             let down_for_good = phase.is_at_rest() && !self.machine.is_coming(number);

@@ -17,10 +17,10 @@ impl Supervision {
         for (number, group) in arrangement.groups.iter().enumerate() {
             for (place, &member) in group.members.iter().enumerate() {
                 self.members[member].group = Some(number);
-                if let Some(previous) = place.checked_sub(1) {
-                    let previous = group.members[previous];
-                    self.members[member].before.push(previous);
-                }
+                // After all before it, not only the last of them: that may be one that has just come,
+                // and did not go down with the others.
+                let earlier = &group.members[..place];
+                self.members[member].before.extend(earlier);
             }
         }
         let edges: Vec<(usize, usize)> = self
@@ -84,9 +84,7 @@ impl Supervision {
                     return;
                 }
                 for mate in self.groups[number].settings.members.clone() {
-                    if self.phase(mate).is_at_rest() {
-                        self.plan(mate, Move::Start);
-                    }
+                    self.plan(mate, Move::Start);
                 }
             }
         }

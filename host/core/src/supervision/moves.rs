@@ -122,12 +122,15 @@ impl Supervision {
                 .all(|&before| self.is_settled(before))
     }
 
-    /// A start of its own waits for its group only where the members of that go down together.
+    /// A start of its own waits for its group where that waits as a whole, and where the members of it
+    /// go down together.
     fn may_start_again(&self, member: usize) -> bool {
-        let group = self.members[member].group.map(|group| &self.groups[group]);
-        let Some(group) = group.filter(|group| group.settings.strategy.binds()) else {
+        let Some(group) = self.members[member].group.map(|group| &self.groups[group]) else {
             return true;
         };
+        if !group.settings.strategy.binds() {
+            return matches!(group.state, GroupState::Live);
+        }
         let mates = &group.settings.members;
         let earlier = mates.iter().take_while(|&&mate| mate != member);
         let mut earlier = earlier.copied();
