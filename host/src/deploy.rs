@@ -4,11 +4,14 @@
 //! here. Everything that can be known to be wrong is found before anything starts, all at once.
 
 mod build;
+mod change;
 mod check;
+mod http;
 mod links;
 mod machinery;
 mod member;
 mod recipe;
+mod retire;
 mod running;
 
 use std::collections::BTreeMap;
@@ -22,11 +25,12 @@ use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
 pub use self::build::{Order, build};
+pub use self::change::{ChangeError, Changed, ServiceChange};
+pub(crate) use self::http::connection_limits;
 use self::links::starts_after;
 pub use self::links::{Link, Links};
 pub use self::machinery::{Machinery, MachineryError};
-pub(crate) use self::running::connection_limits;
-pub use self::running::{ChangeError, Changed, Running, ServiceChange};
+pub use self::running::Running;
 use crate::artifact::{Artifact, Description, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;

@@ -1,0 +1,381 @@
+//! The walk of a change: what is new is built, starts beside what serves and has to become ready; then
+//! one store of a pointer sends new requests there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use skep_core::lifecycle::Cause;
+use skep_core::manifest::Mistake;
+use skep_core::name::ServiceName;
+use skep_core::supervision::{Arrangement, GroupSettings};
+
+use super::build::{Built, Order, build, routes};
+use super::http::{gateway_settings, needs_new_start};
+use super::machinery::MachineryError;
+use super::member::{Draft, Member, Members};
+use super::running::{Bench, Roster, Running};
+use super::{Application, Source, starts_after};
+use crate::generation::{Generation, Slot};
+use crate::supervisor::Desk;
+use crate::task;
+
+/// How long a candidate that has started may take to say that it is ready, beyond its own
+/// `start-timeout`.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A change that has been made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Changed {
+    /// The generation that serves now.
+    pub generation: u64,
+    /// What has another revision than before, or none, or is new.
+    pub services: Vec<ServiceChange>,
+    /// From the beginning to the switch, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What a change was for one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceChange {
+    /// Which.
+    pub service: ServiceName,
+    /// The revision before; none if it is new.
+    pub from: Option<u32>,
+    /// The revision now; none if it has been removed.
+    pub to: Option<u32>,
+}
+
+/// Why a change was not made. What served goes on as if nothing had been asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// Somebody else was first.
+    #[error("generation {actual} serves, and not {expected} any more; look again and try again")]
+    Conflict {
+        /// What the caller went by.
+        expected: u64,
+        /// What serves.
+        actual: u64,
+    },
+    /// Only a new start of the host can do that.
+    #[error("{} cannot change while the host runs; start it anew for that", keys.join(", "))]
+    NeedsNewStart {
+        /// Of the manifest.
+        keys: Vec<&'static str>,
+    },
+    /// Something cannot be compiled or linked; to be shown with the manifest's text.
+    #[error("it cannot be built")]
+    Mistakes {
+        /// The text that they point into.
+        source_text: Source,
+        /// All of them.
+        mistakes: Vec<Mistake>,
+    },
+    /// No engine for it.
+    #[error("there is no engine for it")]
+    Machinery(#[from] MachineryError),
+    /// A candidate does not start, or is not well.
+    #[error("revision {revision} of `{service}` does not become ready: {cause}")]
+    NotReady {
+        /// Which.
+        service: ServiceName,
+        /// The candidate.
+        revision: u32,
+        /// Why.
+        cause: Cause,
+    },
+    /// The host is on its way out.
+    #[error("the host is stopping")]
+    Stopping,
+    /// A bug, which has been reported.
+    #[error("the change came to no end: a bug of Skep's")]
+    Lost,
+}
+
+/// The state of the application that a change makes, before it serves.
+pub(super) struct Prepared {
+    pub(super) generation: Arc<Generation>,
+    pub(super) application: Arc<Application>,
+    pub(super) members: Members,
+    /// Of them, those that are new.
+    pub(super) candidates: Vec<Arc<Member>>,
+}
+
+impl Running {
+    /// Makes `wanted` what serves, whole or not at all. `expected` is the generation that the caller
+    /// goes by, if that matters. It comes to its end even if nobody waits for it.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; then nothing has changed.
+    pub async fn change(
+        self: &Arc<Self>,
+        wanted: Application,
+        expected: Option<u64>,
+    ) -> Result<Changed, ChangeError> {
+        let running = self.clone();
+        let change = async move { running.change_now(wanted, expected).await };
+        let changed = task::spawn(task::Kind::Deploy, change).await;
+        changed.ok().flatten().unwrap_or(Err(ChangeError::Lost))
+    }
+
+    async fn change_now(
+        self: &Arc<Self>,
+        wanted: Application,
+        expected: Option<u64>,
+    ) -> Result<Changed, ChangeError> {
+        let mut bench = self.bench.lock().await;
+        let began = Instant::now();
+        let before = self.roster();
+        let actual = before.generation.number();
+        match expected {
+            _ if bench.stopped => return Err(ChangeError::Stopping),
+            Some(expected) if expected != actual => {
+                return Err(ChangeError::Conflict { expected, actual });
+            }
+            _ => {}
+        }
+        let keys = needs_new_start(&before.application.manifest, &wanted.manifest);
+        if !keys.is_empty() {
+            return Err(ChangeError::NeedsNewStart { keys });
+        }
+        bench.machinery = bench.machinery.fit(&wanted)?;
+        let wanted = Arc::new(wanted);
+        let prepared = bench.prepare(&self.desk, &wanted, Some(&before)).await;
+        let prepared = prepared.map_err(|mistakes| ChangeError::Mistakes {
+            source_text: wanted.source.clone(),
+            mistakes,
+        })?;
+        if let Err(error) = self.prove(&before, &prepared).await {
+            self.desk
+                .arrange(arrangement(&before.application, &before.members));
+            for candidate in prepared.candidates {
+                let refused = "its deploy has been refused".to_owned();
+                task::spawn(task::Kind::Deploy, candidate.dismiss(refused));
+            }
+            return Err(error);
+        }
+        Ok(self.switch(&before, prepared, began))
+    }
+
+    /// Starts the candidates beside what serves, and waits until each is ready. Workers start only
+    /// when those before them have ended.
+    async fn prove(&self, before: &Roster, prepared: &Prepared) -> Result<(), ChangeError> {
+        let mut beside = arrangement(&before.application, &before.members);
+        let places: Vec<usize> = prepared.candidates.iter().map(|c| c.place()).collect();
+        let whole = arrangement(&prepared.application, &prepared.members);
+        let mut new = whole.members;
+        new.retain(|(member, _)| places.contains(member));
+        for (_, after) in &mut new {
+            after.retain(|member| places.contains(member));
+        }
+        beside.members.extend(new);
+        self.desk.arrange(beside);
+        let candidates = || prepared.candidates.iter().filter(|c| !c.is_worker());
+        for candidate in candidates() {
+            self.desk.start_one(candidate.place());
+        }
+        for candidate in candidates() {
+            let ready = candidate.ready(READY_PATIENCE).await;
+            ready.map_err(|cause| ChangeError::NotReady {
+                service: candidate.name().clone(),
+                revision: candidate.number(),
+                cause,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// From here on there is no way back but another change.
+    fn switch(self: &Arc<Self>, before: &Roster, prepared: Prepared, began: Instant) -> Changed {
+        let Prepared {
+            generation,
+            application,
+            members,
+            candidates,
+        } = prepared;
+        for member in members.values() {
+            member.home().is(&generation);
+        }
+        self.desk.arrange(arrangement(&application, &members));
+        self.serving.switch(generation.clone());
+        let services = differences(&before.members, &members);
+        let changed = Changed {
+            generation: generation.number(),
+            services,
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        // Kept to come back to: what served until now, and, of services that have not changed, what
+        // served before that.
+        let mut standby = Members::new();
+        let mut retiring = Vec::new();
+        let serves = |member: &Arc<Member>| {
+            let now = members.get(member.name());
+            now.is_some_and(|now| Arc::ptr_eq(now, member))
+        };
+        for (name, member) in &before.members {
+            if serves(member) {
+                continue;
+            }
+            let stays = members.contains_key(name) && !member.is_worker();
+            if stays {
+                standby.insert(name.clone(), member.clone());
+            }
+            retiring.push((member.clone(), stays));
+        }
+        for (name, member) in &before.standby {
+            if serves(member) {
+                continue;
+            }
+            if members.contains_key(name) && !standby.contains_key(name) {
+                standby.insert(name.clone(), member.clone());
+            } else {
+                retiring.push((member.clone(), false));
+            }
+        }
+        let patience = application.manifest.http.drain_timeout;
+        let workers: Vec<_> = candidates.into_iter().filter(|c| c.is_worker()).collect();
+        self.roster.store(Arc::new(Roster {
+            generation,
+            application,
+            members,
+            standby,
+        }));
+        for (member, stays) in retiring {
+            let successor = workers.iter().find(|worker| worker.name() == member.name());
+            self.retire(member, patience, stays, successor.cloned());
+        }
+        for worker in workers {
+            if !before.members.contains_key(worker.name()) {
+                self.desk.start_one(worker.place());
+            }
+        }
+        changed
+    }
+}
+
+impl Bench {
+    /// Makes what is to serve. What has the recipe of something that runs is that.
+    pub(super) async fn prepare(
+        &mut self,
+        desk: &Arc<Desk>,
+        application: &Arc<Application>,
+        before: Option<&Roster>,
+    ) -> Result<Prepared, Vec<Mistake>> {
+        let mut members = Members::new();
+        let mut drafts = Vec::new();
+        for name in application.manifest.services.keys() {
+            let slots = self.slots.len();
+            self.slots.entry(name.clone()).or_insert(Slot(slots));
+            if let Some(same) = before.and_then(|before| before.same(application, name)) {
+                members.insert(name.clone(), same);
+                continue;
+            }
+            let number = self.numbers.get(name).map_or(1, |latest| latest + 1);
+            let chronicle = self.chronicles.entry(name.clone()).or_default();
+            drafts.extend(Draft::new(application, name, number, chronicle.clone()));
+        }
+        let built = self.build(application, &drafts).await?;
+        application.forget_bytes();
+        let mut candidates = Vec::new();
+        for (draft, built) in drafts.into_iter().zip(built) {
+            let name = draft.order.service.clone();
+            let Some(settings) = application.manifest.services.get(&name) else {
+                continue;
+            };
+            let earlier = before.and_then(|before| before.members.get(&name));
+            let restarts = earlier.map_or(0, |earlier| earlier.restarts());
+            self.numbers.insert(name.clone(), draft.order.number);
+            let member = draft.hire(desk, settings, built, restarts);
+            candidates.push(member.clone());
+            members.insert(name, member);
+        }
+        let number = before.map_or(1, |before| before.generation.number() + 1);
+        let generation = self.generation(number, application, &members)?;
+        for candidate in &candidates {
+            candidate.home().is(&generation);
+        }
+        Ok(Prepared {
+            generation,
+            application: application.clone(),
+            members,
+            candidates,
+        })
+    }
+
+    async fn build(
+        &self,
+        application: &Arc<Application>,
+        drafts: &[Draft],
+    ) -> Result<Vec<Built>, Vec<Mistake>> {
+        let orders: Vec<Order> = drafts.iter().map(|draft| draft.order.clone()).collect();
+        let (application, machinery) = (application.clone(), self.machinery.clone());
+        let slots = self.slots.clone();
+        let building =
+            tokio::task::spawn_blocking(move || build(&application, &machinery, &orders, &slots));
+        match building.await {
+            Ok(built) => built,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    fn generation(
+        &self,
+        number: u64,
+        application: &Application,
+        members: &Members,
+    ) -> Result<Arc<Generation>, Vec<Mistake>> {
+        let manifest = &application.manifest;
+        let handle = |name: &ServiceName| members.get(name).map(|m| m.service().clone());
+        // Conflicts have been found when the manifest was read.
+        let routes = routes(manifest, handle).map_err(|_| Vec::new())?;
+        let services = members.iter().filter_map(|(name, member)| {
+            let slot = self.slots.get(name)?;
+            Some((*slot, member.service().clone()))
+        });
+        let settings = gateway_settings(manifest);
+        let uses = members.values().map(|member| member.use_it()).collect();
+        Ok(Generation::new(number, routes, services, settings, uses))
+    }
+}
+
+/// What has another revision than before.
+fn differences(before: &Members, now: &Members) -> Vec<ServiceChange> {
+    let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let number =
+        |members: &Members, name: &ServiceName| members.get(name).map(|member| member.number());
+    let change = |name: &ServiceName| {
+        let (from, to) = (number(before, name), number(now, name));
+        (from != to).then(|| ServiceChange {
+            service: name.clone(),
+            from,
+            to,
+        })
+    };
+    names.into_iter().filter_map(change).collect()
+}
+
+/// Which members start after which, and in which groups they are.
+pub(super) fn arrangement(application: &Application, members: &Members) -> Arrangement {
+    let manifest = &application.manifest;
+    let names: Vec<&ServiceName> = manifest.services.keys().collect();
+    let place = |name: &ServiceName| members.get(name).map(|member| member.place());
+    let order = starts_after(application);
+    let arranged = names.iter().zip(order).filter_map(|(name, after)| {
+        let after = after.into_iter().filter_map(|at| place(names[at]));
+        Some((place(name)?, after.collect()))
+    });
+    let groups = manifest.groups.values().map(|group| GroupSettings {
+        name: group.name.value.clone(),
+        members: group
+            .services
+            .iter()
+            .filter_map(|name| place(name))
+            .collect(),
+        strategy: group.strategy,
+        policy: group.policy.clone(),
+    });
+    Arrangement {
+        members: arranged.collect(),
+        groups: groups.collect(),
+    }
+}
