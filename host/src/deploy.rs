@@ -4,6 +4,7 @@
 //! here. Everything that can be known to be wrong is found before anything starts, all at once.
 
 mod build;
+mod canary;
 mod change;
 mod check;
 mod http;
@@ -25,6 +26,7 @@ use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
 pub use self::build::{Order, build};
+pub use self::canary::{Canary, Tried};
 pub use self::change::{ChangeError, Changed, ServiceChange};
 pub(crate) use self::http::connection_limits;
 use self::links::starts_after;

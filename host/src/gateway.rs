@@ -101,7 +101,7 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
         let id = RequestId::accept_or_make(&parts.headers);
         // Nothing is let in before the first.
-        let generation = self.serving.now();
+        let generation = self.serving.pick(&parts.headers);
         let settings = generation.as_ref().map(|generation| generation.settings());
         let access_log = settings.is_some_and(|settings| settings.access_log);
         let write_pace = settings.map_or_else(Pace::default, |settings| settings.write_pace);

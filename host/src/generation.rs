@@ -9,12 +9,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use http::HeaderMap;
 use parking_lot::Mutex;
+use skep_core::rollout::Share;
 use skep_core::route::RouteTable;
 use tokio::sync::watch;
 
 use crate::gateway::Settings;
 use crate::service::Service;
+use crate::sticky::Sticky;
 
 /// Where a route leads.
 pub struct Target {
@@ -93,19 +96,56 @@ impl fmt::Debug for Generation {
     }
 }
 
-/// The generation that new requests get. Before the first there is none.
+/// The generation that new requests get, and the one that some of them get on trial. Before the first
+/// there is none.
 #[derive(Default)]
-pub struct Serving(ArcSwapOption<Generation>);
+pub struct Serving(ArcSwapOption<Shown>);
+
+struct Shown {
+    stable: Arc<Generation>,
+    trial: Option<Trial>,
+}
+
+/// A generation that gets a share of the requests.
+#[derive(Clone)]
+pub(crate) struct Trial {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) share: Share,
+    pub(crate) sticky: Option<Sticky>,
+}
 
 impl Serving {
     /// From now on new requests get this one.
     pub(crate) fn switch(&self, to: Arc<Generation>) {
-        self.0.store(Some(to));
+        self.show(to, None);
     }
 
-    /// The one that new requests get.
+    /// The same, but for those that get another on trial.
+    pub(crate) fn show(&self, stable: Arc<Generation>, trial: Option<Trial>) {
+        self.0.store(Some(Arc::new(Shown { stable, trial })));
+    }
+
+    /// The one that new requests get, but for those on trial.
     pub(crate) fn now(&self) -> Option<Arc<Generation>> {
-        self.0.load_full()
+        self.0.load().as_ref().map(|shown| shown.stable.clone())
+    }
+
+    /// The one that a request with these fields gets.
+    pub(crate) fn pick(&self, headers: &HeaderMap) -> Option<Arc<Generation>> {
+        let shown = self.0.load();
+        let shown = shown.as_ref()?;
+        let one = match &shown.trial {
+            Some(trial) if trial.takes(headers) => &trial.generation,
+            _ => &shown.stable,
+        };
+        Some(one.clone())
+    }
+}
+
+impl Trial {
+    fn takes(&self, headers: &HeaderMap) -> bool {
+        let drawn = self.sticky.as_ref().and_then(|sticky| sticky.lot(headers));
+        self.share.takes(drawn.unwrap_or_else(|| fastrand::u32(..)))
     }
 }
 

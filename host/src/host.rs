@@ -249,7 +249,7 @@ impl Host {
                 memory_pressure: memory.pressure(),
                 available_bytes: seen.available(),
                 host: usage::read(&engines),
-                services: roster.members.values().map(|m| m.status()).collect(),
+                services: roster.rows(),
             }
         }
     }

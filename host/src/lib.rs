@@ -17,6 +17,7 @@ pub mod listener;
 pub mod gateway;
 pub mod generation;
 pub mod lag;
+pub mod sticky;
 
 pub mod service;
 

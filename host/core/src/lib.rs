@@ -37,6 +37,7 @@ pub mod health;
 pub mod instances;
 pub mod limits;
 pub mod restart;
+pub mod rollout;
 
 pub mod contract;
 pub mod fair;

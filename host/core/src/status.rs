@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::{Kind, Phase};
 use crate::name::{AppName, ServiceName};
+use crate::rollout::Share;
 
 /// One host and its application, as the host sees them at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,12 +83,23 @@ pub enum MemoryPressure {
     Machine,
 }
 
+/// A revision that serves a share of the requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub revision: u32,
+    /// Of all requests.
+    pub share: Share,
+}
+
 /// One service at one moment. Counts are since the host started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceStatus {
     pub service: ServiceName,
     pub kind: Kind,
     pub revision: u32,
+    /// The revision that is on trial beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
     /// The component's sha-256, in hexadecimal.
     pub digest: String,
     pub phase: Phase,
@@ -196,6 +208,7 @@ mod tests {
         let row = ServiceStatus {
             service: ServiceName::parse("cart").unwrap(),
             kind: Kind::Http,
+            candidate: None,
             revision: 3,
             digest: "00ff".into(),
             phase: Phase::Parked {

@@ -235,6 +235,9 @@ impl Refused {
     fn of_change(error: &ChangeError) -> Refused {
         let (status, step) = match error {
             ChangeError::Conflict { .. } => (StatusCode::PRECONDITION_FAILED, Step::Read),
+            ChangeError::OnTrial { .. } | ChangeError::NothingOnTrial | ChangeError::NothingNew => {
+                (StatusCode::CONFLICT, Step::Read)
+            }
             ChangeError::NeedsNewStart { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
             ChangeError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Build),
             ChangeError::Machinery(_) => (StatusCode::INTERNAL_SERVER_ERROR, Step::Build),

@@ -84,6 +84,22 @@ pub enum ChangeError {
         /// Why.
         cause: Cause,
     },
+    /// Something else is on trial.
+    #[error(
+        "revision {revision} of `{service}` is on trial; `skep promote` it or `skep abort` it first"
+    )]
+    OnTrial {
+        /// Which.
+        service: ServiceName,
+        /// The candidate.
+        revision: u32,
+    },
+    /// There is nothing to promote or to abort.
+    #[error("nothing is on trial")]
+    NothingOnTrial,
+    /// What was to be tried out is what serves.
+    #[error("there is nothing to try out: what is asked for is what serves")]
+    NothingNew,
     /// The host is on its way out.
     #[error("the host is stopping")]
     Stopping,
@@ -126,13 +142,21 @@ impl Running {
         let mut bench = self.bench.lock().await;
         let began = Instant::now();
         let before = self.roster();
-        let actual = before.generation.number();
-        match expected {
-            _ if bench.stopped => return Err(ChangeError::Stopping),
-            Some(expected) if expected != actual => {
-                return Err(ChangeError::Conflict { expected, actual });
-            }
-            _ => {}
+        let prepared = self.ready(&mut bench, &before, wanted, expected).await?;
+        Ok(self.switch(&before, prepared, began))
+    }
+
+    /// Builds what is wanted, and proves what is new of it.
+    pub(super) async fn ready(
+        &self,
+        bench: &mut Bench,
+        before: &Roster,
+        wanted: Application,
+        expected: Option<u64>,
+    ) -> Result<Prepared, ChangeError> {
+        bench.may_change(before, expected)?;
+        if let Some(trial) = &bench.trial {
+            return Err(trial.in_the_way());
         }
         let keys = needs_new_start(&before.application.manifest, &wanted.manifest);
         if !keys.is_empty() {
@@ -140,21 +164,34 @@ impl Running {
         }
         bench.machinery = bench.machinery.fit(&wanted)?;
         let wanted = Arc::new(wanted);
-        let prepared = bench.prepare(&self.desk, &wanted, Some(&before)).await;
+        let prepared = bench.prepare(&self.desk, &wanted, Some(before)).await;
         let prepared = prepared.map_err(|mistakes| ChangeError::Mistakes {
             source_text: wanted.source.clone(),
             mistakes,
         })?;
-        if let Err(error) = self.prove(&before, &prepared).await {
-            self.desk
-                .arrange(arrangement(&before.application, &before.members));
-            for candidate in prepared.candidates {
-                let refused = "its deploy has been refused".to_owned();
-                task::spawn(task::Kind::Deploy, candidate.dismiss(refused));
-            }
+        if let Err(error) = self.prove(before, &prepared).await {
+            self.give_up(before, prepared, "its deploy has been refused");
             return Err(error);
         }
-        Ok(self.switch(&before, prepared, began))
+        Ok(prepared)
+    }
+
+    /// What was to serve does not: what it has begun comes to its end, and it goes.
+    pub(super) fn give_up(&self, before: &Roster, prepared: Prepared, why: &'static str) {
+        let members = arrangement(&before.application, &before.members);
+        self.desk.arrange(members);
+        let patience = before.application.manifest.http.drain_timeout;
+        for candidate in prepared.candidates {
+            task::spawn(task::Kind::Deploy, async move {
+                if tokio::time::timeout(patience, candidate.at_rest())
+                    .await
+                    .is_err()
+                {
+                    candidate.revision().cut();
+                }
+                candidate.dismiss(why.to_owned()).await;
+            });
+        }
     }
 
     /// Starts the candidates beside what serves, and waits until each is ready. Workers start only
@@ -186,7 +223,12 @@ impl Running {
     }
 
     /// From here on there is no way back but another change.
-    fn switch(self: &Arc<Self>, before: &Roster, prepared: Prepared, began: Instant) -> Changed {
+    pub(super) fn switch(
+        self: &Arc<Self>,
+        before: &Roster,
+        prepared: Prepared,
+        began: Instant,
+    ) -> Changed {
         let Prepared {
             generation,
             application,
@@ -239,6 +281,7 @@ impl Running {
             application,
             members,
             standby,
+            trial: None,
         }));
         for (member, stays) in retiring {
             let successor = workers.iter().find(|worker| worker.name() == member.name());
@@ -254,6 +297,20 @@ impl Running {
 }
 
 impl Bench {
+    /// Whether anything may change now, and the caller has seen what serves.
+    pub(super) fn may_change(
+        &self,
+        before: &Roster,
+        expected: Option<u64>,
+    ) -> Result<(), ChangeError> {
+        let actual = before.generation.number();
+        match expected {
+            _ if self.stopped => Err(ChangeError::Stopping),
+            Some(expected) if expected != actual => Err(ChangeError::Conflict { expected, actual }),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes what is to serve. What has the recipe of something that runs is that.
     pub(super) async fn prepare(
         &mut self,
@@ -339,7 +396,7 @@ impl Bench {
 }
 
 /// What has another revision than before.
-fn differences(before: &Members, now: &Members) -> Vec<ServiceChange> {
+pub(super) fn differences(before: &Members, now: &Members) -> Vec<ServiceChange> {
     let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
     let number =
         |members: &Members, name: &ServiceName| members.get(name).map(|member| member.number());

@@ -294,6 +294,7 @@ impl Member {
             service: self.name.clone(),
             kind: self.role.kind(),
             revision: self.number(),
+            candidate: None,
             digest: self.digest.to_string(),
             phase: self.phase(),
             instances: count(self.revision.instances_kept()),

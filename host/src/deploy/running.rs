@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
+use skep_core::rollout::Share;
+use skep_core::status::{Candidate, ServiceStatus};
 use tokio::sync::Mutex;
 
+use super::canary::{OnTrial, candidate};
 use super::change::arrangement;
 use super::machinery::Machinery;
 use super::member::{Chronicle, Member, Members};
@@ -41,6 +44,7 @@ pub struct Running {
 }
 
 /// What runs, as others see it.
+#[derive(Clone)]
 pub(crate) struct Roster {
     pub(crate) generation: Arc<Generation>,
     pub(crate) application: Arc<Application>,
@@ -48,6 +52,8 @@ pub(crate) struct Roster {
     pub(crate) members: Members,
     /// Those that served before them, kept to come back to.
     pub(crate) standby: Members,
+    /// Those that are on trial, and for what share of the requests.
+    pub(crate) trial: Option<(Vec<Arc<Member>>, Share)>,
 }
 
 /// What changes are made with.
@@ -57,6 +63,8 @@ pub(super) struct Bench {
     pub(super) chronicles: BTreeMap<ServiceName, Chronicle>,
     /// The latest revision of each service.
     pub(super) numbers: BTreeMap<ServiceName, u32>,
+    /// What is on trial.
+    pub(super) trial: Option<OnTrial>,
     /// The host stops: nothing changes any more.
     pub(super) stopped: bool,
 }
@@ -78,6 +86,7 @@ impl Running {
             slots: BTreeMap::new(),
             chronicles: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            trial: None,
             stopped: false,
         };
         let application = Arc::new(application);
@@ -92,6 +101,7 @@ impl Running {
             application,
             members: prepared.members,
             standby: Members::new(),
+            trial: None,
         };
         Ok(Arc::new(Running {
             desk,
@@ -166,6 +176,18 @@ impl Running {
 }
 
 impl Roster {
+    /// All services for a listing.
+    pub(crate) fn rows(&self) -> Vec<ServiceStatus> {
+        let row = |(name, member): (&ServiceName, &Arc<Member>)| {
+            let candidate = candidate(self, name);
+            ServiceStatus {
+                candidate: candidate.map(|(revision, share)| Candidate { revision, share }),
+                ..member.status()
+            }
+        };
+        self.members.iter().map(row).collect()
+    }
+
     /// What runs and has the recipe that the application wants.
     pub(super) fn same(
         &self,

@@ -1,0 +1,119 @@
+//! How a new revision comes to serve: at once, or for a share of the requests first.
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A share of all requests, in hundredths of a per cent; at most all of them. `5%`, `0.5%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Share(u16);
+
+/// What is no share.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no share: write a percentage above 0% and up to 100%, such as `5%` or `0.5%`")]
+pub struct BadShare(String);
+
+impl Share {
+    /// All requests.
+    pub const ALL: Share = Share(10_000);
+
+    /// Whether a request whose lot is this number is one of the share. The lots of all requests are
+    /// spread evenly over all numbers. Whoever is in a share is in every larger one.
+    pub fn takes(self, lot: u32) -> bool {
+        // The share of the numbers below, which fits: 2^32 times 10,000.
+        u64::from(lot) * 10_000 < (u64::from(self.0) << 32)
+    }
+}
+
+impl FromStr for Share {
+    type Err = BadShare;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || BadShare(text.chars().take(40).collect());
+        let number = text.strip_suffix('%').ok_or_else(bad)?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let written = !whole.is_empty() && whole.len() <= 3 && part.len() <= 2;
+        if !written || !digits(whole) || !digits(part) || number.ends_with('.') {
+            return Err(bad());
+        }
+        let whole: u16 = whole.parse().map_err(|_| bad())?;
+        let part: u16 = format!("{part:0<2}").parse().map_err(|_| bad())?;
+        let share = whole * 100 + part;
+        match share {
+            1..=10_000 => Ok(Share(share)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) = (self.0 / 100, self.0 % 100);
+        match part {
+            0 => write!(f, "{whole}%"),
+            part if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10),
+            part => write!(f, "{whole}.{part:02}%"),
+        }
+    }
+}
+
+impl TryFrom<String> for Share {
+    type Error = BadShare;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Share> for String {
+    fn from(share: Share) -> String {
+        share.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn shares_are_percentages() {
+        for (text, share) in [
+            ("5%", 500),
+            ("0.5%", 50),
+            ("0.01%", 1),
+            ("100%", 10_000),
+            ("33.33%", 3333),
+        ] {
+            assert_eq!(text.parse(), Ok(Share(share)), "{text}");
+            assert_eq!(Share(share).to_string(), text);
+        }
+        for text in [
+            "", "5", "%", "0%", "0.00%", "100.01%", "101%", "5.%", ".5%", "0.001%", "-5%", "5 %",
+            "1000%",
+        ] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_share_takes_its_part_and_a_larger_one_takes_that_too(share in 1_u16..=10_000, lot: u32) {
+            let more = Share(share.saturating_add(1).min(10_000));
+            prop_assert!(!Share(share).takes(lot) || more.takes(lot));
+            prop_assert!(Share::ALL.takes(lot));
+            prop_assert!(Share(share).takes(0));
+            prop_assert_eq!(Share(share).to_string().parse(), Ok(Share(share)));
+        }
+    }
+
+    #[test]
+    fn a_share_takes_so_many() {
+        let lots = (0..100_000_u32).map(|n| n.wrapping_mul(0x9E37_79B9));
+        let taken = lots.filter(|lot| Share(500).takes(*lot)).count();
+        assert!((4_900..5_100).contains(&taken), "{taken}");
+    }
+}

@@ -1,0 +1,173 @@
+//! A trial: what is new serves a share of the requests, until it is promoted or aborted.
+//!
+//! A trial is not acknowledged: a host that starts again knows nothing of it. What serves is decided
+//! request by request, at the gateway: whatever a request leads to goes by the same generation.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use skep_core::name::ServiceName;
+use skep_core::rollout::Share;
+
+use super::Application;
+use super::change::{ChangeError, Changed, Prepared, ServiceChange, differences};
+use super::running::{Roster, Running};
+use crate::generation::Trial;
+use crate::sticky::Sticky;
+use crate::task;
+
+/// How large a trial is, and who is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Of all requests.
+    pub share: Share,
+    /// What makes the requests of one client go the same way. Requests without it are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+}
+
+/// A trial that has begun, or goes on with another share.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tried {
+    /// The generation that serves all others.
+    pub generation: u64,
+    /// Of all requests.
+    pub share: Share,
+    /// What is on trial.
+    pub services: Vec<ServiceChange>,
+}
+
+/// What is on trial.
+pub(super) struct OnTrial {
+    prepared: Prepared,
+    canary: Canary,
+}
+
+impl OnTrial {
+    /// Why nothing else can change.
+    pub(super) fn in_the_way(&self) -> ChangeError {
+        let mut candidates = self.prepared.candidates.iter();
+        match candidates.next() {
+            Some(candidate) => ChangeError::OnTrial {
+                service: candidate.name().clone(),
+                revision: candidate.number(),
+            },
+            None => ChangeError::NothingNew,
+        }
+    }
+
+    fn told(&self, before: &Roster) -> Tried {
+        Tried {
+            generation: before.generation.number(),
+            share: self.canary.share,
+            services: differences(&before.members, &self.prepared.members),
+        }
+    }
+}
+
+impl Running {
+    /// Builds and proves `wanted` as a change does, and lets it serve a share of the requests. It comes
+    /// to its end even if nobody waits for it.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; then nothing is on trial.
+    pub async fn try_out(
+        self: &Arc<Self>,
+        wanted: Application,
+        expected: Option<u64>,
+        canary: Canary,
+    ) -> Result<Tried, ChangeError> {
+        let running = self.clone();
+        let begin = async move {
+            let mut bench = running.bench.lock().await;
+            let before = running.roster();
+            let prepared = running.ready(&mut bench, &before, wanted, expected);
+            let prepared = prepared.await?;
+            if prepared.candidates.is_empty() {
+                return Err(ChangeError::NothingNew);
+            }
+            let trial = OnTrial { prepared, canary };
+            running.show(&before, &trial);
+            let told = trial.told(&before);
+            bench.trial = Some(trial);
+            Ok(told)
+        };
+        let begun = task::spawn(task::Kind::Deploy, begin).await;
+        begun.ok().flatten().unwrap_or(Err(ChangeError::Lost))
+    }
+
+    /// The trial goes on with another share.
+    ///
+    /// # Errors
+    /// If nothing is on trial.
+    pub async fn set_share(&self, share: Share) -> Result<Tried, ChangeError> {
+        let mut bench = self.bench.lock().await;
+        let trial = bench.trial.as_mut().ok_or(ChangeError::NothingOnTrial)?;
+        trial.canary.share = share;
+        let before = self.roster();
+        self.show(&before, trial);
+        Ok(trial.told(&before))
+    }
+
+    /// What is on trial serves all requests from now on.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; then the trial goes on.
+    pub async fn promote(self: &Arc<Self>) -> Result<Changed, ChangeError> {
+        let running = self.clone();
+        let promote = async move {
+            let mut bench = running.bench.lock().await;
+            let began = Instant::now();
+            let before = running.roster();
+            bench.may_change(&before, None)?;
+            let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
+            Ok(running.switch(&before, trial.prepared, began))
+        };
+        let promoted = task::spawn(task::Kind::Deploy, promote).await;
+        promoted.ok().flatten().unwrap_or(Err(ChangeError::Lost))
+    }
+
+    /// What is on trial goes; what it has begun comes to its end.
+    ///
+    /// # Errors
+    /// If nothing is on trial.
+    pub async fn abort(&self) -> Result<Tried, ChangeError> {
+        let mut bench = self.bench.lock().await;
+        let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
+        let before = self.roster();
+        let told = trial.told(&before);
+        self.serving.switch(before.generation.clone());
+        self.roster.store(Arc::new(Roster {
+            trial: None,
+            ..(*before).clone()
+        }));
+        self.give_up(&before, trial.prepared, "its trial has been aborted");
+        Ok(told)
+    }
+
+    fn show(&self, before: &Roster, trial: &OnTrial) {
+        let Canary { share, sticky } = trial.canary.clone();
+        let candidates = trial.prepared.candidates.clone();
+        self.roster.store(Arc::new(Roster {
+            trial: Some((candidates, share)),
+            ..before.clone()
+        }));
+        let generation = trial.prepared.generation.clone();
+        let trial = Trial {
+            generation,
+            share,
+            sticky,
+        };
+        self.serving.show(before.generation.clone(), Some(trial));
+    }
+}
+
+/// The service and its candidate that are on trial.
+pub(crate) fn candidate(roster: &Roster, service: &ServiceName) -> Option<(u32, Share)> {
+    let (candidates, share) = roster.trial.as_ref()?;
+    let mut candidates = candidates.iter();
+    let candidate = candidates.find(|candidate| candidate.name() == service)?;
+    Some((candidate.number(), *share))
+}
