@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod looks;
 mod needs;
+mod store;
 mod trusted;
 mod wit;
 
@@ -36,6 +37,7 @@ pub use digest::{Digest, EngineHash};
 pub use error::{ArtifactError, Fault};
 pub use looks::Looks;
 pub use needs::{GrantNeeded, Need, required_grants};
+pub use store::{Collected, Pin, Store, StoreError};
 
 /// Bytes a component file may have. The largest in use (Python with its libraries) have some
 /// 40 MiB; beyond this a file is more likely a mistake, and would take minutes to compile.

@@ -3,6 +3,9 @@
 //! A request walks `listener` → `gateway` → `service` → `instance`; a deploy walks `deploy` →
 //! `artifact` → `engine` → `service`. ARCHITECTURE.md tells the whole story.
 
+#[macro_use]
+pub mod failpoint;
+
 pub mod host;
 
 pub mod control;
@@ -32,6 +35,8 @@ pub mod supervisor;
 pub mod probe;
 
 pub mod artifact;
+mod durable;
+pub mod journal;
 
 pub mod capability;
 mod copier;

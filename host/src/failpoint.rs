@@ -1,0 +1,42 @@
+//! Places at which a test can end the process, or do something else, to see what a crash there leaves
+//! behind.
+//!
+//! Without the feature `failpoints`, which no shipped build has, they are nothing. The crate `fail`
+//! does the same; it switches on features of crates that wasmtime depends on, so that wasmtime would
+//! have to be compiled once more for the tests.
+
+/// Names a place. Names are `MODULE::STEP`.
+macro_rules! failpoint {
+    ($name:literal) => {
+        #[cfg(feature = "failpoints")]
+        $crate::failpoint::pass($name);
+    };
+}
+
+#[cfg(feature = "failpoints")]
+pub use armed::{on, pass};
+
+#[cfg(feature = "failpoints")]
+mod armed {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    type Action = Arc<dyn Fn() + Send + Sync>;
+
+    static ACTIONS: Mutex<BTreeMap<String, Action>> = Mutex::new(BTreeMap::new());
+
+    /// From now on, whoever passes the place does this first. Replaces what was said of it before.
+    pub fn on(name: &str, action: impl Fn() + Send + Sync + 'static) {
+        ACTIONS.lock().insert(name.to_owned(), Arc::new(action));
+    }
+
+    /// Called at the place.
+    pub fn pass(name: &str) {
+        let action = ACTIONS.lock().get(name).cloned();
+        if let Some(action) = action {
+            action();
+        }
+    }
+}
