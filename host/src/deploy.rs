@@ -7,16 +7,21 @@ mod build;
 mod canary;
 mod change;
 mod check;
+mod entry;
 mod http;
+mod ledger;
 mod links;
 mod machinery;
 mod member;
+mod opening;
 mod recipe;
+mod resume;
 mod retire;
 mod running;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use skep_core::contract::Interface;
@@ -29,10 +34,12 @@ pub use self::build::{Order, build};
 pub use self::canary::{Canary, Tried};
 pub use self::change::{ChangeError, Changed, ServiceChange};
 pub(crate) use self::http::connection_limits;
+pub use self::ledger::{Ledger, LedgerError};
 use self::links::starts_after;
 pub use self::links::{Link, Links};
 pub use self::machinery::{Machinery, MachineryError};
-pub use self::running::Running;
+pub use self::resume::{OpenError, Opened, Resumption, open};
+pub use self::running::{Running, Wanted};
 use crate::artifact::{Artifact, Description, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;
@@ -50,6 +57,8 @@ pub struct Application {
     pub links: Links,
     /// What works but is probably not meant.
     pub warnings: Vec<Mistake>,
+    /// The manifests that services have their settings from, where that is another.
+    pub(crate) texts: BTreeMap<ServiceName, Arc<str>>,
 }
 
 impl Application {
@@ -80,21 +89,48 @@ impl Application {
         earlier: &Application,
         service: &ServiceName,
     ) -> Result<Application, DeployError> {
-        let settings = earlier.manifest.services.get(service);
-        let (Some(settings), Some(part)) = (settings, earlier.parts.get(service)) else {
+        let Some(part) = earlier.parts.get(service) else {
             return Err(DeployError::NoService(service.clone()));
         };
+        let (manifest, text) = (&earlier.manifest, earlier.text_for(service));
+        self.with_recorded(service, manifest, text, part.artifact.clone())
+    }
+
+    /// The same with one service as an earlier manifest had it, whose text is this, and with this
+    /// component.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub(crate) fn with_recorded(
+        &self,
+        service: &ServiceName,
+        earlier: &Manifest,
+        text: &str,
+        component: Artifact,
+    ) -> Result<Application, DeployError> {
+        let Some(settings) = earlier.services.get(service) else {
+            return Err(DeployError::NoService(service.clone()));
+        };
+        let mut settings = settings.clone();
+        if let Some(now) = self.manifest.services.get(service) {
+            // Mistakes are shown in the present text.
+            settings.name = now.name.clone();
+            settings.places = now.places.clone();
+            settings.component.span = now.component.span.clone();
+        }
         let mut wanted = self.clone();
+        if text == self.source.text {
+            wanted.texts.remove(service);
+        } else {
+            wanted.texts.insert(service.clone(), text.into());
+        }
         let links = &mut wanted.manifest.links;
         links.retain(|(caller, _), _| caller != service);
-        let earlier = earlier.manifest.links.iter();
-        let there = |callee: &ServiceName| self.manifest.services.contains_key(callee);
-        links.extend(
-            earlier
-                .filter(|((caller, callee), _)| caller == service && there(callee))
-                .map(|(pair, policy)| (pair.clone(), policy.clone())),
-        );
-        wanted.with_service(settings.clone(), part.artifact.clone())
+        let of_service = earlier.links.iter().filter(|((caller, callee), _)| {
+            caller == service && self.manifest.services.contains_key(callee)
+        });
+        links.extend(of_service.map(|(pair, policy)| (pair.clone(), policy.clone())));
+        wanted.with_service(settings, component)
     }
 
     fn with_service(
@@ -110,7 +146,17 @@ impl Application {
             part => part.map(|part| Ok(part.artifact.clone())),
         };
         let artifacts = manifest.services.keys().filter_map(artifact).collect();
-        check::assemble(manifest, self.source.clone(), artifacts)
+        let application = check::assemble(manifest, self.source.clone(), artifacts)?;
+        Ok(Application {
+            texts: self.texts.clone(),
+            ..application
+        })
+    }
+
+    /// The manifest that a service has its settings from.
+    pub(crate) fn text_for(&self, service: &ServiceName) -> &str {
+        let text = self.texts.get(service);
+        text.map_or(&self.source.text, |text| text)
     }
 
     /// Gives back the memory of what has been compiled.
@@ -215,6 +261,9 @@ pub enum DeployError {
         #[source]
         source: std::io::Error,
     },
+    /// A component cannot be read.
+    #[error(transparent)]
+    Component(crate::artifact::ArtifactError),
     /// There is no such service.
     #[error("there is no service `{0}`")]
     NoService(ServiceName),
@@ -257,6 +306,11 @@ fn count(mistakes: usize) -> String {
 /// # Errors
 /// All mistakes at once, each with its place in the manifest.
 pub fn read(path: &Path) -> Result<Application, DeployError> {
+    let (manifest, source) = read_manifest(path)?;
+    check::components(manifest, source)
+}
+
+fn read_manifest(path: &Path) -> Result<(Manifest, Source), DeployError> {
     let unreadable = |source| DeployError::Unreadable {
         path: path.to_owned(),
         source,
@@ -271,17 +325,14 @@ pub fn read(path: &Path) -> Result<Application, DeployError> {
         path: path.to_owned(),
         text,
     };
-    let manifest = match Manifest::parse(&source.text) {
-        Ok(manifest) => manifest,
-        Err(mistakes) => {
-            return Err(DeployError::Mistakes {
-                source_text: source,
-                mistakes,
-                warnings: vec![],
-            });
-        }
-    };
-    check::components(manifest, source)
+    match Manifest::parse(&source.text) {
+        Ok(manifest) => Ok((manifest, source)),
+        Err(mistakes) => Err(DeployError::Mistakes {
+            source_text: source,
+            mistakes,
+            warnings: vec![],
+        }),
+    }
 }
 
 /// The application of one component without a manifest: every path leads to it.
@@ -313,9 +364,13 @@ pub(crate) fn resolve(source: &Source, path: &Path) -> PathBuf {
 
 /// The directory of what outlives the process.
 pub(crate) fn state_directory(application: &Application) -> PathBuf {
-    let state = application.manifest.host.state.as_ref();
+    state_directory_of(&application.manifest, &application.source)
+}
+
+fn state_directory_of(manifest: &Manifest, source: &Source) -> PathBuf {
+    let state = manifest.host.state.as_ref();
     let state = state.map_or_else(|| PathBuf::from(".skep"), |state| state.value.clone());
-    resolve(&application.source, &state)
+    resolve(source, &state)
 }
 
 /// How many instances the service may have at once.

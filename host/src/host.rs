@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::artifact::CacheSettings;
 use crate::deploy::{
-    self, Application, Machinery, MachineryError, Order, Running, connection_limits,
+    self, Application, Machinery, MachineryError, Order, Resumption, Running, connection_limits,
     state_directory,
 };
 use crate::engine::{Engines, Ticker};
@@ -138,12 +138,14 @@ pub struct Host {
 }
 
 impl Host {
-    /// Binds, builds, starts, and lets clients in when every service has started or failed to.
+    /// Binds, builds, starts, and lets clients in when every service has started or failed to. Without
+    /// a resumption nothing can be deployed.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running.
     pub async fn start(
         application: Application,
+        resumption: Option<Resumption>,
         options: Options,
         sink: Sink,
     ) -> Result<Host, StartError> {
@@ -179,7 +181,7 @@ impl Host {
         let computing = compute_threads(&application, &machinery.scheduler)?;
         let limits = connection_limits(manifest);
         let origin = Instant::now();
-        let running = Running::start(application, machinery, origin).await;
+        let running = Running::start(application, resumption, machinery, origin).await;
         let running = running.map_err(StartError::Mistakes)?;
 
         let tracer: Arc<Tracer> = Arc::default();

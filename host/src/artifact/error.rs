@@ -35,9 +35,6 @@ pub enum Fault {
     /// The operating system refuses.
     #[error("permission denied")]
     Denied,
-    /// The operating system does not let it be kept.
-    #[error("it cannot be written: {0}")]
-    Write(#[source] io::Error),
     /// Any other failure of reading.
     #[error("it cannot be read: {0}")]
     Read(#[source] io::Error),
@@ -109,11 +106,6 @@ impl ArtifactError {
         }
     }
 
-    /// It cannot be kept there.
-    pub(crate) fn unwritable(path: &Path, error: io::Error) -> ArtifactError {
-        ArtifactError::new(path, Fault::Write(error))
-    }
-
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -140,7 +132,6 @@ impl Fault {
             Fault::NotAFile => "name a .wasm file".to_owned(),
             Fault::Denied => "make it readable for the user that Skep runs as".to_owned(),
             Fault::Read(_) => return None,
-            Fault::Write(_) => "look at the state directory's space and permissions".to_owned(),
             Fault::TooLarge { .. } => {
                 "strip its debug information (`wasm-tools strip`), and keep data out of it".to_owned()
             }

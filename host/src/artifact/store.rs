@@ -212,7 +212,8 @@ impl Store {
         Ok(Fate::Deleted)
     }
 
-    fn path(&self, digest: Digest) -> PathBuf {
+    /// Where a component lies, if it is there.
+    pub fn path(&self, digest: Digest) -> PathBuf {
         self.inner.directory.join(format!("{digest}.{EXTENSION}"))
     }
 }

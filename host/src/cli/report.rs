@@ -86,6 +86,7 @@ pub fn deploy_error(error: &DeployError, written_by_user: bool) -> Exit {
             Exit::Mistakes
         }
         DeployError::Unreadable { .. }
+        | DeployError::Component(_)
         | DeployError::NoService(_)
         | DeployError::NoRevision { .. } => {
             failure(error);

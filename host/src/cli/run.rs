@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::log_options::LogOptions;
 use super::{Exit, check, report};
 use crate::control::Control;
-use crate::deploy::{self, Application};
+use crate::deploy::{self, Application, OpenError, Opened, Resumption};
 use crate::host::{self, Host, Options, StartError};
 use crate::log::Sink;
 
@@ -39,33 +39,46 @@ pub struct Run {
 
 /// Runs the command.
 pub fn run(arguments: &Run) -> ExitCode {
-    let mut application = match deploy::read(&arguments.manifest) {
-        Ok(application) => application,
-        Err(error) => return report::deploy_error(&error, true).into(),
-    };
-    report::mistakes(&application.source, &[], &application.warnings);
-    application.manifest.http.log_calls |= arguments.log_calls;
-    let listen = (!arguments.listen.is_empty()).then(|| arguments.listen.clone());
-    serve(application, listen, &arguments.log, true)
-}
-
-/// How long the last log lines may take to be written.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Serves an application until a signal; shared with `skep serve`.
-pub(super) fn serve(
-    application: Application,
-    listen: Option<Vec<SocketAddr>>,
-    log: &LogOptions,
-    written_by_user: bool,
-) -> ExitCode {
-    let sink = match log.open() {
+    let sink = match arguments.log.open() {
         Ok(sink) => sink,
         Err(error) => {
             report::failure(&error);
             return Exit::Failed.into();
         }
     };
+    let exit = resume(arguments, &sink);
+    sink.flush(FLUSH_PATIENCE);
+    exit
+}
+
+fn resume(arguments: &Run, sink: &Sink) -> ExitCode {
+    let Opened {
+        mut application,
+        resumption,
+    } = match deploy::open(&arguments.manifest) {
+        Ok(opened) => opened,
+        Err(OpenError::Deploy(error)) => return report::deploy_error(&error, true).into(),
+        Err(error @ OpenError::Journal(_)) => {
+            report::failure(&error);
+            return Exit::Failed.into();
+        }
+    };
+    report::mistakes(&application.source, &[], &application.warnings);
+    application.manifest.http.log_calls |= arguments.log_calls;
+    let listen = (!arguments.listen.is_empty()).then(|| arguments.listen.clone());
+    serve(application, Some(resumption), listen, sink)
+}
+
+/// How long the last log lines may take to be written.
+pub(super) const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Serves an application until a signal; shared with `skep serve`.
+pub(super) fn serve(
+    application: Application,
+    resumption: Option<Resumption>,
+    listen: Option<Vec<SocketAddr>>,
+    sink: &Sink,
+) -> ExitCode {
     raise_descriptor_limit();
     let threads = application
         .manifest
@@ -91,22 +104,16 @@ pub(super) fn serve(
             return Exit::Failed.into();
         }
     };
-    let exit = runtime.block_on(until_stopped(
-        application,
-        listen,
-        sink.clone(),
-        written_by_user,
-    ));
+    let exit = runtime.block_on(until_stopped(application, resumption, listen, sink.clone()));
     runtime.shutdown_timeout(Duration::from_millis(100));
-    sink.flush(FLUSH_PATIENCE);
     exit.into()
 }
 
 async fn until_stopped(
     application: Application,
+    resumption: Option<Resumption>,
     listen: Option<Vec<SocketAddr>>,
     sink: Sink,
-    written_by_user: bool,
 ) -> Exit {
     let signals = signal(SignalKind::terminate())
         .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
@@ -121,12 +128,13 @@ async fn until_stopped(
         }
     };
     let source = application.source.clone();
+    let written_by_user = resumption.is_some();
     let control = written_by_user.then(|| host::control_socket(&application));
     let options = Options {
         listen,
         cache: check::cache(&application),
     };
-    let starting = Host::start(application, options, sink);
+    let starting = Host::start(application, resumption, options, sink);
     let started = tokio::select! {
         started = starting => started,
         _ = terminate.recv() => return Exit::Interrupted,

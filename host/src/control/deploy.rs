@@ -10,12 +10,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use skep_core::generation::Reason;
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 
 use super::{ControlError, Question, apart, exchange, no_service};
 use crate::artifact::MAX_COMPONENT_BYTES;
-use crate::deploy::{self, Application, ChangeError, Changed, DeployError, Running, Source};
+use crate::deploy::{self, ChangeError, Changed, DeployError, Ledger, Running, Source, Wanted};
 use crate::log::chain;
 
 /// What a host is asked to apply.
@@ -103,15 +104,11 @@ async fn deploy(
     bytes: Bytes,
 ) -> Result<Changed, Refused> {
     let expected = expected(headers)?;
-    let current = running.application();
+    let ledger = ledger(&running).await?;
     let wanted = apart(move || {
-        let artifact = running
-            .keep(&bytes)
-            .map_err(|error| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, Step::Read, &error))?;
-        current
-            .with_component(&service, artifact)
-            .map_err(|error| Refused::of_deploy(&error))
-            .map(|wanted| (running, wanted))
+        let wanted = running.with_component(&ledger, &service, &bytes);
+        let wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
+        Ok::<_, Refused>((running, wanted))
     });
     let (running, wanted) = wanted.await.map_err(lost)??;
     change(&running, wanted, expected).await
@@ -124,9 +121,13 @@ async fn roll_back(
     asked: Rollback,
 ) -> Result<Changed, Refused> {
     let expected = expected(headers)?;
-    let wanted = running
-        .earlier(&service, asked.revision)
-        .map_err(|error| Refused::of_deploy(&error))?;
+    let ledger = ledger(&running).await?;
+    let wanted = apart(move || {
+        let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
+        let wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
+        Ok::<_, Refused>((running, wanted))
+    });
+    let (running, wanted) = wanted.await.map_err(lost)??;
     change(&running, wanted, expected).await
 }
 
@@ -136,14 +137,21 @@ async fn apply(
     asked: Apply,
 ) -> Result<Changed, Refused> {
     let expected = expected(headers)?;
-    let wanted =
+    let read =
         apart(move || deploy::read(&asked.manifest).map_err(|error| Refused::of_deploy(&error)));
-    change(&running, wanted.await.map_err(lost)??, expected).await
+    let wanted = Wanted::new(read.await.map_err(lost)??, Reason::Apply);
+    change(&running, wanted, expected).await
+}
+
+/// Where what is deployed is written down.
+async fn ledger(running: &Running) -> Result<Ledger, Refused> {
+    let ledger = running.ledger().await;
+    ledger.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
 }
 
 async fn change(
     running: &Arc<Running>,
-    wanted: Application,
+    wanted: Wanted,
     expected: Option<u64>,
 ) -> Result<Changed, Refused> {
     let changed = running.change(wanted, expected).await;
@@ -216,7 +224,9 @@ impl Refused {
             DeployError::NoService(_) | DeployError::NoRevision { .. } => {
                 (StatusCode::NOT_FOUND, Step::Read)
             }
-            DeployError::Unreadable { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Read),
+            DeployError::Unreadable { .. } | DeployError::Component(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Step::Read)
+            }
             DeployError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
         };
         let mut refused = Refused::new(status, step, error);
@@ -238,6 +248,8 @@ impl Refused {
             ChangeError::OnTrial { .. } | ChangeError::NothingOnTrial | ChangeError::NothingNew => {
                 (StatusCode::CONFLICT, Step::Read)
             }
+            ChangeError::NoLedger | ChangeError::Aborted => (StatusCode::CONFLICT, Step::Read),
+            ChangeError::Ledger(_) => (StatusCode::INSUFFICIENT_STORAGE, Step::Switch),
             ChangeError::NeedsNewStart { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
             ChangeError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Build),
             ChangeError::Machinery(_) => (StatusCode::INTERNAL_SERVER_ERROR, Step::Build),

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use skep_core::name::ServiceName;
 use skep_core::rollout::Share;
 
-use super::Application;
 use super::change::{ChangeError, Changed, Prepared, ServiceChange, differences};
-use super::running::{Roster, Running};
+use super::running::{Roster, Running, Wanted};
 use crate::generation::Trial;
 use crate::sticky::Sticky;
 use crate::task;
@@ -75,7 +74,7 @@ impl Running {
     /// See [`ChangeError`]; then nothing is on trial.
     pub async fn try_out(
         self: &Arc<Self>,
-        wanted: Application,
+        wanted: Wanted,
         expected: Option<u64>,
         canary: Canary,
     ) -> Result<Tried, ChangeError> {
@@ -114,7 +113,7 @@ impl Running {
     /// What is on trial serves all requests from now on.
     ///
     /// # Errors
-    /// See [`ChangeError`]; then the trial goes on.
+    /// See [`ChangeError`]; then the trial is over.
     pub async fn promote(self: &Arc<Self>) -> Result<Changed, ChangeError> {
         let running = self.clone();
         let promote = async move {
@@ -123,7 +122,9 @@ impl Running {
             let before = running.roster();
             bench.may_change(&before, None)?;
             let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
-            Ok(running.switch(&before, trial.prepared, began))
+            running
+                .commit(&mut bench, &before, trial.prepared, began)
+                .await
         };
         let promoted = task::spawn(task::Kind::Deploy, promote).await;
         promoted.ok().flatten().unwrap_or(Err(ChangeError::Lost))
@@ -143,7 +144,9 @@ impl Running {
             trial: None,
             ..(*before).clone()
         }));
-        self.give_up(&before, trial.prepared, "its trial has been aborted");
+        let aborted = ChangeError::Aborted;
+        let why = "its trial has been aborted";
+        self.give_up(&before, trial.prepared, &aborted, why).await;
         Ok(told)
     }
 

@@ -1,6 +1,7 @@
 //! The walk of a change: what is new is built, starts beside what serves and has to become ready; then
 //! one store of a pointer sends new requests there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,12 @@ use skep_core::name::ServiceName;
 use skep_core::supervision::{Arrangement, GroupSettings};
 
 use super::build::{Built, Order, build, routes};
+use super::entry::Entry;
 use super::http::{gateway_settings, needs_new_start};
+use super::ledger::LedgerError;
 use super::machinery::MachineryError;
 use super::member::{Draft, Member, Members};
-use super::running::{Bench, Roster, Running};
+use super::running::{Bench, Roster, Running, Wanted};
 use super::{Application, Source, starts_after};
 use crate::generation::{Generation, Slot};
 use crate::supervisor::Desk;
@@ -94,12 +97,21 @@ pub enum ChangeError {
         /// The candidate.
         revision: u32,
     },
+    /// The trial was given up.
+    #[error("the trial has been aborted")]
+    Aborted,
     /// There is nothing to promote or to abort.
     #[error("nothing is on trial")]
     NothingOnTrial,
     /// What was to be tried out is what serves.
     #[error("there is nothing to try out: what is asked for is what serves")]
     NothingNew,
+    /// It cannot be written down, so that it would be lost with the host.
+    #[error("it cannot be written down, and so it is not done")]
+    Ledger(#[from] LedgerError),
+    /// Nothing is written down of this application: it has no manifest.
+    #[error("this application cannot change while it runs: it was started without a manifest")]
+    NoLedger,
     /// The host is on its way out.
     #[error("the host is stopping")]
     Stopping,
@@ -115,6 +127,8 @@ pub(super) struct Prepared {
     pub(super) members: Members,
     /// Of them, those that are new.
     pub(super) candidates: Vec<Arc<Member>>,
+    /// What is written down of it so far.
+    pub(super) entry: Option<Entry>,
 }
 
 impl Running {
@@ -125,7 +139,7 @@ impl Running {
     /// See [`ChangeError`]; then nothing has changed.
     pub async fn change(
         self: &Arc<Self>,
-        wanted: Application,
+        wanted: Wanted,
         expected: Option<u64>,
     ) -> Result<Changed, ChangeError> {
         let running = self.clone();
@@ -136,14 +150,14 @@ impl Running {
 
     async fn change_now(
         self: &Arc<Self>,
-        wanted: Application,
+        wanted: Wanted,
         expected: Option<u64>,
     ) -> Result<Changed, ChangeError> {
         let mut bench = self.bench.lock().await;
         let began = Instant::now();
         let before = self.roster();
         let prepared = self.ready(&mut bench, &before, wanted, expected).await?;
-        Ok(self.switch(&before, prepared, began))
+        self.commit(&mut bench, &before, prepared, began).await
     }
 
     /// Builds what is wanted, and proves what is new of it.
@@ -151,35 +165,91 @@ impl Running {
         &self,
         bench: &mut Bench,
         before: &Roster,
-        wanted: Application,
+        wanted: Wanted,
         expected: Option<u64>,
     ) -> Result<Prepared, ChangeError> {
         bench.may_change(before, expected)?;
         if let Some(trial) = &bench.trial {
             return Err(trial.in_the_way());
         }
-        let keys = needs_new_start(&before.application.manifest, &wanted.manifest);
+        let Wanted {
+            application,
+            reason,
+            mut revisions,
+        } = wanted;
+        let keys = needs_new_start(&before.application.manifest, &application.manifest);
         if !keys.is_empty() {
             return Err(ChangeError::NeedsNewStart { keys });
         }
-        bench.machinery = bench.machinery.fit(&wanted)?;
-        let wanted = Arc::new(wanted);
-        let prepared = bench.prepare(&self.desk, &wanted, Some(before)).await;
-        let prepared = prepared.map_err(|mistakes| ChangeError::Mistakes {
-            source_text: wanted.source.clone(),
-            mistakes,
-        })?;
-        if let Err(error) = self.prove(before, &prepared).await {
-            self.give_up(before, prepared, "its deploy has been refused");
+        bench.machinery = bench.machinery.fit(&application)?;
+        let application = Arc::new(application);
+        let new = |name: &&ServiceName| {
+            before.same(&application, name).is_none() && !revisions.contains_key(*name)
+        };
+        let new = application.manifest.services.keys().filter(new).cloned();
+        let entry = bench.begin(&application, &reason, new.collect()).await?;
+        revisions.extend(entry.noted.revisions.clone());
+        let number = before.generation.number() + 1;
+        let prepared = bench
+            .prepare(&self.desk, &application, Some(before), number, &revisions)
+            .await;
+        let mut prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(mistakes) => {
+                let error = ChangeError::Mistakes {
+                    source_text: application.source.clone(),
+                    mistakes,
+                };
+                entry.refuse(&error).await;
+                return Err(error);
+            }
+        };
+        let proved = self.prove(before, &prepared).await;
+        prepared.entry = Some(entry);
+        if let Err(error) = proved {
+            self.give_up(before, prepared, &error, "its deploy has been refused")
+                .await;
             return Err(error);
         }
         Ok(prepared)
     }
 
+    /// Writes down that it serves from now on, and lets it.
+    pub(super) async fn commit(
+        self: &Arc<Self>,
+        bench: &mut Bench,
+        before: &Roster,
+        mut prepared: Prepared,
+        began: Instant,
+    ) -> Result<Changed, ChangeError> {
+        if let Some(mut entry) = prepared.entry.take() {
+            if let Err(error) = entry.commit(bench, &prepared).await {
+                let error = ChangeError::Ledger(error);
+                prepared.entry = Some(entry);
+                self.give_up(before, prepared, &error, "it cannot be written down")
+                    .await;
+                return Err(error);
+            }
+            let changed = self.switch(before, prepared, began);
+            entry.tidy();
+            return Ok(changed);
+        }
+        Ok(self.switch(before, prepared, began))
+    }
+
     /// What was to serve does not: what it has begun comes to its end, and it goes.
-    pub(super) fn give_up(&self, before: &Roster, prepared: Prepared, why: &'static str) {
+    pub(super) async fn give_up(
+        &self,
+        before: &Roster,
+        prepared: Prepared,
+        error: &ChangeError,
+        why: &'static str,
+    ) {
         let members = arrangement(&before.application, &before.members);
         self.desk.arrange(members);
+        if let Some(entry) = prepared.entry {
+            entry.refuse(error).await;
+        }
         let patience = before.application.manifest.http.drain_timeout;
         for candidate in prepared.candidates {
             task::spawn(task::Kind::Deploy, async move {
@@ -234,6 +304,7 @@ impl Running {
             application,
             members,
             candidates,
+            entry: _,
         } = prepared;
         for member in members.values() {
             member.home().is(&generation);
@@ -317,6 +388,8 @@ impl Bench {
         desk: &Arc<Desk>,
         application: &Arc<Application>,
         before: Option<&Roster>,
+        number: u64,
+        revisions: &BTreeMap<ServiceName, u32>,
     ) -> Result<Prepared, Vec<Mistake>> {
         let mut members = Members::new();
         let mut drafts = Vec::new();
@@ -327,7 +400,9 @@ impl Bench {
                 members.insert(name.clone(), same);
                 continue;
             }
-            let number = self.numbers.get(name).map_or(1, |latest| latest + 1);
+            let latest = self.numbers.get(name);
+            let number = revisions.get(name).copied();
+            let number = number.unwrap_or_else(|| latest.map_or(1, |latest| latest + 1));
             let chronicle = self.chronicles.entry(name.clone()).or_default();
             drafts.extend(Draft::new(application, name, number, chronicle.clone()));
         }
@@ -341,12 +416,12 @@ impl Bench {
             };
             let earlier = before.and_then(|before| before.members.get(&name));
             let restarts = earlier.map_or(0, |earlier| earlier.restarts());
-            self.numbers.insert(name.clone(), draft.order.number);
+            let latest = self.numbers.entry(name.clone()).or_default();
+            *latest = draft.order.number.max(*latest);
             let member = draft.hire(desk, settings, built, restarts);
             candidates.push(member.clone());
             members.insert(name, member);
         }
-        let number = before.map_or(1, |before| before.generation.number() + 1);
         let generation = self.generation(number, application, &members)?;
         for candidate in &candidates {
             candidate.home().is(&generation);
@@ -356,6 +431,7 @@ impl Bench {
             application: application.clone(),
             members,
             candidates,
+            entry: None,
         })
     }
 

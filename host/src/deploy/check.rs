@@ -77,6 +77,7 @@ pub(super) fn assemble(
             parts,
             links,
             warnings,
+            texts: BTreeMap::new(),
         });
     }
     Err(DeployError::Mistakes {
@@ -108,7 +109,7 @@ impl Findings {
 }
 
 /// Reads the components side by side; a file that several services use is read once.
-fn load(manifest: &Manifest, source: &Source) -> Vec<Result<Artifact, ArtifactError>> {
+pub(super) fn load(manifest: &Manifest, source: &Source) -> Vec<Result<Artifact, ArtifactError>> {
     let paths: Vec<_> = manifest
         .services
         .values()

@@ -307,6 +307,7 @@ mod tests {
             parts: BTreeMap::new(),
             links: Links(vec![link("a", "z"), link("m", "z"), link("z", "a")]),
             warnings: Vec::new(),
+            texts: BTreeMap::new(),
         };
         // In the order of the names: `a` after `m`, as is written, and after `z`; `m` after `z`.
         assert_eq!(starts_after(&application), [vec![1, 2], vec![2], vec![]]);

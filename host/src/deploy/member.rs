@@ -159,6 +159,10 @@ impl Member {
         self.revision.number()
     }
 
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
     pub(crate) fn crashes(&self) -> &Arc<Ring> {
         &self.chronicle.crashes
     }

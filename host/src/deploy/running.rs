@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use skep_core::generation::Reason;
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 use skep_core::rollout::Share;
@@ -19,11 +20,12 @@ use tokio::sync::Mutex;
 
 use super::canary::{OnTrial, candidate};
 use super::change::arrangement;
+use super::ledger::{Applied, Ledger};
 use super::machinery::Machinery;
 use super::member::{Chronicle, Member, Members};
 use super::recipe::Recipe;
-use super::{Application, DeployError, state_directory};
-use crate::artifact::{Artifact, ArtifactError};
+use super::resume::Resumption;
+use super::{Application, DeployError};
 use crate::generation::{Generation, Serving, Slot};
 use crate::supervisor::Desk;
 
@@ -56,6 +58,33 @@ pub(crate) struct Roster {
     pub(crate) trial: Option<(Vec<Arc<Member>>, Share)>,
 }
 
+/// A state of the application that somebody wants.
+pub struct Wanted {
+    /// The whole of it.
+    pub application: Application,
+    /// Why.
+    pub reason: Reason,
+    /// The numbers of those that have been before.
+    pub(super) revisions: BTreeMap<ServiceName, u32>,
+}
+
+impl Wanted {
+    /// All that is new in it has never been before.
+    pub fn new(application: Application, reason: Reason) -> Wanted {
+        Wanted {
+            application,
+            reason,
+            revisions: BTreeMap::new(),
+        }
+    }
+}
+
+/// What is written down.
+pub(super) struct Books {
+    pub(super) ledger: Ledger,
+    pub(super) applied: Applied,
+}
+
 /// What changes are made with.
 pub(super) struct Bench {
     pub(super) machinery: Machinery,
@@ -63,6 +92,8 @@ pub(super) struct Bench {
     pub(super) chronicles: BTreeMap<ServiceName, Chronicle>,
     /// The latest revision of each service.
     pub(super) numbers: BTreeMap<ServiceName, u32>,
+    /// None: nothing is written down.
+    pub(super) books: Option<Books>,
     /// What is on trial.
     pub(super) trial: Option<OnTrial>,
     /// The host stops: nothing changes any more.
@@ -71,29 +102,60 @@ pub(super) struct Bench {
 
 impl Running {
     /// Builds the application and starts it; comes back when every service has started or failed
-    /// to, or the patience is over. Nothing is let in before.
+    /// to, or the patience is over. Nothing is let in before. Without a resumption nothing is written
+    /// down, and nothing can change.
     ///
     /// # Errors
     /// If it cannot be built; nothing is left running.
     pub async fn start(
         application: Application,
+        resumption: Option<Resumption>,
         machinery: Machinery,
         origin: Instant,
     ) -> Result<Arc<Running>, Vec<Mistake>> {
         let desk = Desk::new(origin);
+        let (books, last, revisions) = match resumption {
+            Some(resumption) => {
+                let Resumption {
+                    ledger,
+                    applied,
+                    last,
+                    revisions,
+                } = resumption;
+                (Some(Books { ledger, applied }), last, revisions)
+            }
+            None => (None, None, BTreeMap::new()),
+        };
         let mut bench = Bench {
             machinery,
             slots: BTreeMap::new(),
             chronicles: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            books,
             trial: None,
             stopped: false,
         };
         let application = Arc::new(application);
-        let prepared = bench.prepare(&desk, &application, None).await?;
+        let new = |name: &&ServiceName| !revisions.contains_key(*name);
+        let new = application.manifest.services.keys().filter(new).cloned();
+        let opening = bench.open(last.as_ref(), &application, new.collect()).await;
+        let number = opening.number;
+        let mut revisions = revisions;
+        revisions.extend(opening.revisions.clone());
+        let prepared = bench
+            .prepare(&desk, &application, None, number, &revisions)
+            .await;
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(mistakes) => {
+                opening.refuse(&bench).await;
+                return Err(mistakes);
+            }
+        };
         desk.arrange(arrangement(&application, &prepared.members));
         desk.start();
         settle(&prepared.members, &desk).await;
+        opening.commit(&bench, &prepared).await;
         let serving = Arc::new(Serving::default());
         serving.switch(prepared.generation.clone());
         let roster = Roster {
@@ -126,42 +188,73 @@ impl Running {
         self.roster().application.clone()
     }
 
-    /// Keeps a component, so that it is there when this host starts again. Blocking.
+    /// What is written down of it; none if nothing is.
+    pub async fn ledger(&self) -> Option<Ledger> {
+        let bench = self.bench.lock().await;
+        bench.books.as_ref().map(|books| books.ledger.clone())
+    }
+
+    /// What serves, but with this component for one service. Blocking.
     ///
     /// # Errors
-    /// If it is none, or cannot be kept.
-    pub fn keep(&self, bytes: &[u8]) -> Result<Artifact, ArtifactError> {
-        let artifact = Artifact::from_bytes("the component that was sent", bytes.to_vec())?;
-        let directory = state_directory(&self.application()).join("components");
-        let path = directory.join(format!("{}.wasm", artifact.digest()));
-        let unwritable = |error| ArtifactError::unwritable(&path, error);
-        std::fs::create_dir_all(&directory).map_err(unwritable)?;
-        std::fs::write(&path, bytes).map_err(unwritable)?;
-        Artifact::load(path)
+    /// If it is no component, there is no such service, or all mistakes at once.
+    pub fn with_component(
+        &self,
+        ledger: &Ledger,
+        service: &ServiceName,
+        bytes: &[u8],
+    ) -> Result<Wanted, DeployError> {
+        let artifact = ledger.artifact(bytes).map_err(DeployError::Component)?;
+        let application = self.application().with_component(service, artifact)?;
+        let reason = Reason::Deploy {
+            service: service.clone(),
+        };
+        Ok(Wanted::new(application, reason))
     }
 
     /// What serves, but for one service as an earlier revision of it was: the one before the present
-    /// one, if no number is given.
+    /// one, if no number is given. Blocking.
     ///
     /// # Errors
     /// If there is no such service or revision, or it does not fit the others any more.
     pub fn earlier(
         &self,
+        ledger: &Ledger,
         service: &ServiceName,
         revision: Option<u32>,
-    ) -> Result<Application, DeployError> {
+        because: &str,
+    ) -> Result<Wanted, DeployError> {
         let roster = self.roster();
         if !roster.members.contains_key(service) {
             return Err(DeployError::NoService(service.clone()));
         }
         let standby = roster.standby.get(service);
         let standby = standby.filter(|m| revision.is_none_or(|wanted| wanted == m.number()));
-        let standby = standby.ok_or_else(|| DeployError::NoRevision {
+        let (number, application) = match standby {
+            Some(standby) => {
+                let earlier = standby.application();
+                let application = roster.application.with_service_of(earlier, service)?;
+                (standby.number(), application)
+            }
+            None => {
+                let present = roster.members.get(service).map(|member| member.number());
+                let recorded = ledger.recorded(service, revision, present);
+                let (number, record) = recorded.ok_or_else(|| DeployError::NoRevision {
+                    service: service.clone(),
+                    revision,
+                })?;
+                let application = ledger.as_recorded(&roster.application, &record, service)?;
+                (number, application)
+            }
+        };
+        let reason = Reason::Rollback {
             service: service.clone(),
-            revision,
-        })?;
-        let earlier = standby.application();
-        roster.application.with_service_of(earlier, service)
+            because: because.to_owned(),
+        };
+        Ok(Wanted {
+            revisions: BTreeMap::from([(service.clone(), number)]),
+            ..Wanted::new(application, reason)
+        })
     }
 
     /// Where all supervisors meet.

@@ -1,0 +1,91 @@
+//! What is written down of one change, from its beginning to its end.
+
+use std::sync::Arc;
+
+use skep_core::generation::Reason;
+use skep_core::name::ServiceName;
+
+use super::Application;
+use super::change::{ChangeError, Prepared};
+use super::ledger::{Applied, Ledger, LedgerError, Noted, record};
+use super::running::Bench;
+use crate::artifact::Pin;
+
+/// See the module.
+pub(super) struct Entry {
+    ledger: Ledger,
+    reason: Reason,
+    pub(super) noted: Noted,
+    /// Keep the components until a generation names them.
+    pins: Vec<Pin>,
+}
+
+impl Bench {
+    /// Keeps the components, and notes what is about to be done to these services.
+    pub(super) async fn begin(
+        &self,
+        application: &Arc<Application>,
+        reason: &Reason,
+        services: Vec<ServiceName>,
+    ) -> Result<Entry, ChangeError> {
+        let books = self.books.as_ref().ok_or(ChangeError::NoLedger)?;
+        let (ledger, reason) = (books.ledger.clone(), reason.clone());
+        let application = application.clone();
+        let begin = move || {
+            let pins = ledger.keep(&application)?;
+            let noted = ledger.begin(&reason, services)?;
+            Ok::<_, LedgerError>(Entry {
+                ledger,
+                reason,
+                noted,
+                pins,
+            })
+        };
+        Ok(blocking(begin).await?)
+    }
+}
+
+impl Entry {
+    /// It has come to nothing.
+    pub(super) async fn refuse(self, error: &ChangeError) {
+        let why = crate::log::chain(error).to_string();
+        blocking(move || self.ledger.refuse(&self.noted, &self.reason, &why)).await;
+    }
+
+    /// It is what serves after the next start, whatever ends this host.
+    pub(super) async fn commit(
+        &mut self,
+        bench: &mut Bench,
+        prepared: &Prepared,
+    ) -> Result<(), LedgerError> {
+        let Some(books) = &mut bench.books else {
+            return Ok(());
+        };
+        let applied = match &self.reason {
+            Reason::Apply => Applied::of(&prepared.application),
+            _ => books.applied.clone(),
+        };
+        let number = prepared.generation.number();
+        let (application, members) = (&prepared.application, &prepared.members);
+        let record = record(number, self.reason.clone(), application, members, &applied);
+        let (ledger, noted) = (self.ledger.clone(), self.noted.clone());
+        blocking(move || ledger.commit(&record, &noted)).await?;
+        books.applied = applied;
+        Ok(())
+    }
+
+    /// What is not needed any more goes, by and by.
+    pub(super) fn tidy(self) {
+        tokio::task::spawn_blocking(move || {
+            drop(self.pins);
+            self.ledger.tidy();
+        });
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
