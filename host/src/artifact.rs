@@ -5,7 +5,7 @@
 //! an artifact or an [`ArtifactError`] that says what the file is instead.
 
 mod cache;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub use self::cache::fuzzing;
 mod compile;
 mod contract;

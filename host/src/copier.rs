@@ -41,5 +41,9 @@ impl Message {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+#[cfg(any(test, fuzzing))]
+mod sample;
 #[cfg(test)]
 mod tests;

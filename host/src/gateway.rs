@@ -7,7 +7,7 @@ mod answer;
 pub(crate) mod body;
 mod fault;
 mod forwarded;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod refusal;
 mod request_id;

@@ -39,7 +39,7 @@ mod durable;
 pub mod journal;
 
 pub mod capability;
-mod copier;
+pub mod copier;
 pub mod outgoing;
 mod wasi;
 

@@ -15,7 +15,7 @@ mod destination;
 mod download;
 mod exchange;
 mod fault;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;
 mod limits;

@@ -7,7 +7,7 @@
 
 mod directory;
 mod entry;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod prune;
 

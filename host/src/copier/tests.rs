@@ -1,6 +1,5 @@
 //! The copier beside `Val`: what a guest passes by one, another gets, as the other tells.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -9,110 +8,12 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Instance, Linker, Type, Val};
 use wasmtime::{Engine, Result, Store, StoreContextMut};
 
+use super::sample::{ENCODINGS, Relay, SIMPLE, Ty};
 use super::shape::OnCall;
-use super::{Bound, Calling, Message, Shape};
+use super::{Bound, Calling, Message, Shape, fuzzing};
 use crate::engine::{self, Allocation, Kind};
 
-/// A type that can cross.
-#[derive(Clone, Debug)]
-enum Ty {
-    /// A type that has a name of its own in WAT.
-    Simple(&'static str),
-    List(Box<Ty>),
-    Record(Vec<Ty>),
-    Tuple(Vec<Ty>),
-    Variant(Vec<Option<Ty>>),
-    Enum(usize),
-    Flags(usize),
-    Option(Box<Ty>),
-    Result(Option<Box<Ty>>, Option<Box<Ty>>),
-}
-
-const SIMPLE: [&str; 13] = [
-    "bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string",
-];
-
 impl Ty {
-    /// Its core types, with no bound on their number.
-    fn flat(&self) -> Vec<&'static str> {
-        let all = |types: &[Ty]| types.iter().flat_map(Ty::flat).collect();
-        let variant = |payloads: &[Option<&Ty>]| {
-            let mut joined: Vec<&str> = Vec::new();
-            for core in payloads.iter().flatten().map(|payload| payload.flat()) {
-                for (place, ty) in core.into_iter().enumerate() {
-                    match joined.get(place).copied() {
-                        None => joined.push(ty),
-                        Some(other) if other == ty => {}
-                        Some("i32" | "f32") if matches!(ty, "i32" | "f32") => joined[place] = "i32",
-                        Some(_) => joined[place] = "i64",
-                    }
-                }
-            }
-            joined.insert(0, "i32");
-            joined
-        };
-        match self {
-            Ty::Simple("s64" | "u64") => vec!["i64"],
-            Ty::Simple("f32") => vec!["f32"],
-            Ty::Simple("f64") => vec!["f64"],
-            Ty::Simple("string") | Ty::List(_) => vec!["i32"; 2],
-            Ty::Simple(_) | Ty::Enum(_) | Ty::Flags(_) => vec!["i32"],
-            Ty::Record(fields) | Ty::Tuple(fields) => all(fields),
-            Ty::Variant(cases) => variant(&cases.iter().map(Option::as_ref).collect::<Vec<_>>()),
-            Ty::Option(some) => variant(&[None, Some(some)]),
-            Ty::Result(ok, err) => variant(&[ok.as_deref(), err.as_deref()]),
-        }
-    }
-
-    /// How it is written where it is used; types that must have a name are defined before.
-    fn wat(&self, definitions: &mut Vec<String>) -> String {
-        let mut named = |definition: String| {
-            let name = format!("$t{}", definitions.len());
-            definitions.push(definition);
-            name
-        };
-        match self {
-            Ty::Simple(name) => (*name).to_owned(),
-            Ty::List(element) => format!("(list {})", element.wat(definitions)),
-            Ty::Tuple(types) => {
-                let types: Vec<_> = types.iter().map(|ty| ty.wat(definitions)).collect();
-                format!("(tuple {})", types.join(" "))
-            }
-            Ty::Option(some) => format!("(option {})", some.wat(definitions)),
-            Ty::Result(ok, err) => {
-                let ok = ok
-                    .as_ref()
-                    .map(|ok| ok.wat(definitions))
-                    .unwrap_or_default();
-                let err = err
-                    .as_ref()
-                    .map(|err| format!("(error {})", err.wat(definitions)));
-                format!("(result {ok} {})", err.unwrap_or_default())
-            }
-            Ty::Record(fields) => {
-                let fields: Vec<_> = fields.iter().map(|ty| ty.wat(definitions)).collect();
-                let fields = list(&fields, |n, ty| format!("(field \"f{n}\" {ty})"));
-                definitions.push(format!("(record {fields})"));
-                format!("$t{}", definitions.len() - 1)
-            }
-            Ty::Variant(cases) => {
-                let cases: Vec<_> = cases
-                    .iter()
-                    .map(|ty| {
-                        ty.as_ref()
-                            .map(|ty| ty.wat(definitions))
-                            .unwrap_or_default()
-                    })
-                    .collect();
-                let cases = list(&cases, |n, ty| format!("(case \"c{n}\" {ty})"));
-                definitions.push(format!("(variant {cases})"));
-                format!("$t{}", definitions.len() - 1)
-            }
-            Ty::Enum(count) => named(format!("(enum {})", names(*count))),
-            Ty::Flags(count) => named(format!("(flags {})", names(*count))),
-        }
-    }
-
     /// Its values.
     fn values(&self) -> BoxedStrategy<Val> {
         let boxed = |ty: &Option<Box<Ty>>| -> BoxedStrategy<Option<Box<Val>>> {
@@ -184,15 +85,6 @@ fn all_values(types: &[Ty]) -> BoxedStrategy<Vec<Val>> {
     types.iter().map(Ty::values).collect::<Vec<_>>().boxed()
 }
 
-fn list(of: &[String], one: impl Fn(usize, &String) -> String) -> String {
-    let all: Vec<_> = of.iter().enumerate().map(|(n, it)| one(n, it)).collect();
-    all.join(" ")
-}
-
-fn names(count: usize) -> String {
-    (0..count).map(|n| format!("\"n{n}\" ")).collect()
-}
-
 fn types() -> impl Strategy<Value = Ty> {
     let leaf = prop_oneof![
         8 => prop::sample::select(&SIMPLE[..]).prop_map(Ty::Simple),
@@ -212,103 +104,6 @@ fn types() -> impl Strategy<Value = Ty> {
             (maybe_boxed(), maybe_boxed()).prop_map(|(ok, err)| Ty::Result(ok, err)),
         ]
     })
-}
-
-const ENCODINGS: [&str; 3] = ["utf8", "utf16", "latin1+utf16"];
-
-/// What a guest is made of that passes on what it gets: `in` calls the import `out` with its own
-/// parameters, `get` returns what the import `source` returns.
-struct Relay<'a> {
-    parameters: &'a [Ty],
-    encoding: &'a str,
-    /// Core code of `in`, in place of passing on its parameters.
-    instead: Option<&'a str>,
-    /// Core code of `get`, in place of passing on its result.
-    instead_get: Option<&'a str>,
-}
-
-impl Relay<'_> {
-    fn wat(&self) -> String {
-        let mut definitions = Vec::new();
-        let parameters: Vec<_> = self
-            .parameters
-            .iter()
-            .map(|ty| ty.wat(&mut definitions))
-            .collect();
-        let result = parameters[0].clone();
-        let parameters = list(&parameters, |n, ty| format!("(param \"p{n}\" {ty})"));
-        let mut named = String::new();
-        for (n, definition) in definitions.iter().enumerate() {
-            let _ = writeln!(
-                named,
-                "(type $d{n} {definition}) (import \"t{n}\" (type $t{n} (eq $d{n})))"
-            );
-        }
-        let core: Vec<_> = self.parameters.iter().flat_map(Ty::flat).collect();
-        let core = if core.len() > 16 { vec!["i32"] } else { core };
-        let gets: String = (0..core.len()).map(|n| format!("local.get {n} ")).collect();
-        let body = self.instead.map_or(gets, ToOwned::to_owned);
-        let core = core.join(" ");
-        let (source, get) = match &self.parameters[0].flat()[..] {
-            [ty] => (
-                format!("(result {ty})"),
-                format!(
-                    "(result {ty}) {}",
-                    self.instead_get.unwrap_or("call $source")
-                ),
-            ),
-            _ if self.instead_get.is_some() => (
-                "(param i32)".to_owned(),
-                format!("(result i32) {}", self.instead_get.unwrap_or_default()),
-            ),
-            _ => (
-                "(param i32)".to_owned(),
-                "(result i32) (local $at i32)
-                 i32.const 0 i32.const 0 i32.const 8 i32.const 65536 call $realloc
-                 local.tee $at call $source local.get $at"
-                    .to_owned(),
-            ),
-        };
-        let options = format!(
-            "(memory $libc \"memory\") (realloc (func $libc \"realloc\")) string-encoding={}",
-            self.encoding
-        );
-        format!(
-            r#"(component
-                {named}
-                (import "out" (func $out {parameters}))
-                (import "source" (func $source (result {result})))
-                (core module $libc
-                    (memory (export "memory") 64)
-                    (global $next (mut i32) (i32.const 16))
-                    (func (export "realloc") (param $old i32) (param $had i32) (param $align i32) (param $size i32) (result i32)
-                        (local $at i32)
-                        (local.set $at (i32.and
-                            (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
-                            (i32.sub (i32.const 0) (local.get $align))))
-                        (global.set $next (i32.add (local.get $at) (local.get $size)))
-                        (memory.fill (local.get $at) (i32.const 0xAA) (local.get $size))
-                        (memory.copy (local.get $at) (local.get $old)
-                            (select (local.get $had) (local.get $size)
-                                (i32.lt_u (local.get $had) (local.get $size))))
-                        (local.get $at)))
-                (core instance $libc (instantiate $libc))
-                (core func $out (canon lower (func $out) {options}))
-                (core func $source (canon lower (func $source) {options}))
-                (core module $main
-                    (import "libc" "memory" (memory 64))
-                    (import "libc" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
-                    (import "" "out" (func $out (param {core})))
-                    (import "" "source" (func $source {source}))
-                    (func (export "in") (param {core}) {body} call $out)
-                    (func (export "get") {get}))
-                (core instance $main (instantiate $main
-                    (with "libc" (instance $libc))
-                    (with "" (instance (export "out" (func $out)) (export "source" (func $source))))))
-                (func (export "in") {parameters} (canon lift (core func $main "in") {options}))
-                (func (export "get") (result {result}) (canon lift (core func $main "get") {options})))"#
-        )
-    }
 }
 
 #[derive(Default)]
@@ -498,6 +293,18 @@ proptest! {
                 assert!(same(&results, &values[..1]), "returned {:?}, got {results:?}", values[0]);
             }
         });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_in_a_guests_memory_both_routes_make_the_same_of_it(
+        list in any::<[u8; 2]>(),
+        memory in prop::collection::vec(prop_oneof![3 => Just(0), 2 => 0..32_u8, 1 => any::<u8>()], 0..200),
+    ) {
+        fuzzing::check(&[&list, &memory[..]].concat());
     }
 }
 

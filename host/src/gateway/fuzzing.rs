@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
-use super::forwarded::Peer;
+use super::forwarded::{Peer, Stamp};
 use super::{RequestId, absolute, authority, keep_valid_trace, normalise};
 use crate::log::{AccessRecord, Style};
+use crate::trace::Tracer;
 
 /// The first line is a method and a target, the others are header fields; an empty line ends them,
 /// and what follows is an error's text.
@@ -62,11 +63,11 @@ fn check_head(mut parts: http::request::Parts) {
     let peer = Peer::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)), false, &[]);
     let Ok(asked) = peer.asked(host) else { return };
     parts.headers.remove(HOST);
-    peer.stamp(&mut parts.headers, &asked, &[]);
+    Stamp::new(asked.clone(), &id).write(&mut parts.headers);
     assert_eq!(parts.headers.get_all("x-forwarded-for").iter().count(), 1);
     assert_eq!(parts.headers.get_all("forwarded").iter().count(), 1);
     keep_valid_trace(&mut parts.headers);
-    if let Ok(head) = absolute(&mut parts, &peer, asked.authority) {
+    if let Ok(head) = absolute(&mut parts, &peer, asked.authority.clone()) {
         assert!(head.uri.scheme().is_some() && head.uri.authority().is_some());
         assert_eq!(head.uri.path(), path);
         assert!(!head.headers.contains_key(HOST));
@@ -78,6 +79,7 @@ fn check_line(parts: &http::request::Parts, error: &str) {
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     let trace = parts.headers.get("traceparent");
     let id = RequestId::accept_or_make(&parts.headers);
+    let begun = Tracer::default().request(&mut parts.headers.clone(), true);
     let record = AccessRecord {
         time: SystemTime::UNIX_EPOCH,
         request_id: id.as_str(),
@@ -94,6 +96,8 @@ fn check_line(parts: &http::request::Parts, error: &str) {
         outcome: "ok",
         error: Some(error),
         traceparent: trace.and_then(|trace| trace.to_str().ok()),
+        span: begun.map(|begun| begun.trace.here()),
+        calls: None,
     };
     for style in [Style::Json, Style::Plain] {
         let mut text = String::new();

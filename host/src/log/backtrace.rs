@@ -8,7 +8,7 @@
 //! captures a *native* backtrace too, which takes hundreds of milliseconds the first time.
 //! [`disable_native`] switches that off.
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
 use std::fmt::{self, Write as _};

@@ -11,7 +11,7 @@
 //! Lock order: a line's partial text, then the recent lines, the meter or the list of watched
 //! lines, then the sink.
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod meter;
 mod recent;
