@@ -1,6 +1,7 @@
 //! Builds the guests: the components in `components/`, which tests and benchmarks run, and the
 //! examples. Only what changed is compiled; cargo knows.
 pub(crate) mod toolchain;
+mod wit_bindgen;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub(crate) const TARGET: &str = "wasm32-wasip2";
 pub(crate) fn build() -> Result {
     let toolchain = toolchain::prepare()?;
     fixtures(&toolchain)?;
+    wit_bindgen::build(&toolchain)?;
     for example in examples()? {
         build_example(&toolchain, &example)?;
     }

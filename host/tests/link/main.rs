@@ -28,6 +28,7 @@ mod operator;
 mod policies;
 mod traces;
 mod values;
+mod wit_bindgen;
 
 use fixture::{Connection, Host, Plan, Reply, Service, get, service};
 
