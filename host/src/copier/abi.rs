@@ -26,7 +26,7 @@ use wasmtime::{Result, ValRaw, bail, format_err};
 use super::Message;
 use super::lift::Lifter;
 use super::lower::Lowerer;
-use super::types::{flat, is_plain, size};
+use super::types::{crosses, flat, is_plain, size};
 
 /// Parameters are passed in at most so many core values, or in memory.
 pub(super) const PARAMETERS: usize = 16;
@@ -55,8 +55,8 @@ unsafe impl<const N: usize, const MOST: usize> ComponentType for Flat<N, MOST> {
     };
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        if !is_plain(types.types, *ty) {
-            bail!("a type that holds handles cannot cross as a message");
+        if !crosses(types.types, *ty) {
+            bail!("a type that cannot cross as a message");
         }
         let count = flat(types.types, *ty).filter(|count| *count <= MOST);
         match count.unwrap_or(1) {
@@ -106,7 +106,7 @@ unsafe impl<const N: usize, const MOST: usize> Lower for Flat<N, MOST> {
         place: &mut MaybeUninit<[ValRaw; N]>,
     ) -> Result<()> {
         let mut values = [ValRaw::u32(0); N];
-        let lowerer = Lowerer::new(cx, &self.0.bytes);
+        let lowerer = Lowerer::new(cx, &self.0);
         if Self::is_in_memory(lowerer.types(), ty) {
             let pointer = lowerer.into_new_memory(ty)?;
             values.fill(ValRaw::u64(pointer as u64));
@@ -123,7 +123,7 @@ unsafe impl<const N: usize, const MOST: usize> Lower for Flat<N, MOST> {
         ty: InterfaceType,
         at: usize,
     ) -> Result<()> {
-        Lowerer::new(cx, &self.0.bytes).into_memory(ty, at)
+        Lowerer::new(cx, &self.0).into_memory(ty, at)
     }
 }
 
@@ -210,7 +210,7 @@ unsafe impl Lower for Item {
         if !at.is_multiple_of(align as usize) {
             bail!("pointer not aligned");
         }
-        Lowerer::new(cx, &self.0.bytes).into_memory(ty, at)
+        Lowerer::new(cx, &self.0).into_memory(ty, at)
     }
 
     fn linear_store_list_to_memory<T>(

@@ -6,7 +6,7 @@ use super::Message;
 use super::types::FLAGS;
 
 impl Message {
-    /// Of values of these types; `None` if they are of others, or cannot cross as a message.
+    /// Of values of these types; `None` if they are of others, hold handles, or cannot cross as a message.
     pub(crate) fn of(values: &[Val], types: &[Type]) -> Option<Message> {
         let mut encoder = Encoder { out: Vec::new() };
         let (size, _, places) = fields(types.iter().cloned())?;
@@ -17,7 +17,10 @@ impl Message {
         for ((value, ty), at) in values.iter().zip(types).zip(places) {
             encoder.value(value, ty, at)?;
         }
-        Some(Message { bytes: encoder.out })
+        Some(Message {
+            bytes: encoder.out,
+            handles: Vec::new(),
+        })
     }
 }
 
@@ -149,7 +152,9 @@ fn layout(ty: &Type) -> Option<(usize, usize)> {
     match ty {
         Type::Bool | Type::S8 | Type::U8 => scalar(1),
         Type::S16 | Type::U16 => scalar(2),
-        Type::S32 | Type::U32 | Type::Float32 | Type::Char => scalar(4),
+        Type::S32 | Type::U32 | Type::Float32 | Type::Char | Type::Own(_) | Type::Borrow(_) => {
+            scalar(4)
+        }
         Type::S64 | Type::U64 | Type::Float64 => scalar(8),
         Type::String | Type::List(_) => Some((8, 4)),
         Type::Enum(names) => scalar(discriminant(names.names().count())?),

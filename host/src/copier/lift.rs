@@ -6,11 +6,13 @@
 
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext};
-use wasmtime::component::Lift;
+use wasmtime::component::{Lift, ResourceAny};
 use wasmtime::{Result, ValRaw, bail, format_err};
 
-use super::Message;
-use super::types::{case, fields, flag_bits, flat, is_solid, layout, number, size};
+use super::types::{
+    case, fields, flag_bits, flat, is_solid, layout, leaves, leaves_before, number, size,
+};
+use super::{Held, Message};
 
 pub(super) struct Lifter<'cx, 'store> {
     cx: &'cx mut LiftContext<'store>,
@@ -18,7 +20,10 @@ pub(super) struct Lifter<'cx, 'store> {
     memory: &'store [u8],
     /// The guest's strings are in UTF-8, as those of messages.
     is_utf8: bool,
+    /// There may be handles: their places are counted.
+    has_handles: bool,
     out: Vec<u8>,
+    handles: Vec<Held<ResourceAny>>,
 }
 
 /// Where a value is read from.
@@ -98,15 +103,17 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
             types,
             memory,
             is_utf8,
+            has_handles: false,
             out: Vec::new(),
+            handles: Vec::new(),
         }
     }
 
     /// A value that was passed as core values.
     pub(super) fn of_flat(mut self, ty: InterfaceType, values: &[ValRaw]) -> Result<Message> {
         self.make_room(ty)?;
-        self.value(ty, &mut Flat { values, next: 0 }, 0, 0)?;
-        Ok(Message { bytes: self.out })
+        self.value(ty, &mut Flat { values, next: 0 }, 0, 0, 0)?;
+        Ok(self.message())
     }
 
     /// A value in memory at `at`.
@@ -117,14 +124,22 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
         }
         self.make_room(ty)?;
         let memory = &mut Memory(self.memory);
-        self.value(ty, memory, at, 0)?;
-        Ok(Message { bytes: self.out })
+        self.value(ty, memory, at, 0, 0)?;
+        Ok(self.message())
+    }
+
+    fn message(self) -> Message {
+        Message {
+            bytes: self.out,
+            handles: self.handles,
+        }
     }
 
     fn make_room(&mut self, ty: InterfaceType) -> Result<()> {
         let (size, _) = size(self.types, ty);
         self.cx.consume_fuel(size)?;
         self.out.resize(size, 0);
+        self.has_handles = leaves(self.types, ty) > 0;
         Ok(())
     }
 
@@ -133,13 +148,15 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
         self.out[to..to + len].copy_from_slice(&value.to_le_bytes()[..len]);
     }
 
-    /// The value at `at` of its source, to its place at `to`.
+    /// The value at `at` of its source, to its place at `to`. Its first place for handles is the one
+    /// with number `leaf`.
     fn value<S: Source>(
         &mut self,
         ty: InterfaceType,
         source: &mut S,
         at: usize,
         to: usize,
+        leaf: usize,
     ) -> Result<()> {
         if let Some(len) = number(ty) {
             let value = source.number(at, len)?;
@@ -164,13 +181,16 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
             }
             InterfaceType::List(list) => {
                 let (pointer, len) = (source.word(at, 4)?, source.word(at + 4, 4)?);
-                self.list(self.types[list].element, pointer, len, to)?;
+                self.list(self.types[list].element, pointer, len, to, leaf)?;
             }
             InterfaceType::Record(_) | InterfaceType::Tuple(_) => {
-                let (types, mut end) = (self.types, 0);
+                let (types, mut end, mut leaf) = (self.types, 0, leaf);
                 for field in fields(types, ty) {
                     let offset = types.canonical_abi(&field).next_field32(&mut end) as usize;
-                    self.value(field, source, at + offset, to + offset)?;
+                    self.value(field, source, at + offset, to + offset, leaf)?;
+                    if self.has_handles {
+                        leaf += leaves(types, field);
+                    }
                 }
             }
             InterfaceType::Flags(flags) => {
@@ -196,9 +216,19 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
                 };
                 self.put(to, u64::from(number), len);
                 if let Some(payload) = payload {
-                    self.value(payload, source, at + offset, to + offset)?;
+                    let before = match self.has_handles {
+                        true => leaves_before(self.types, ty, number),
+                        false => 0,
+                    };
+                    self.value(payload, source, at + offset, to + offset, leaf + before)?;
                 }
                 source.pass(end);
+            }
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                let index = ValRaw::u32(source.word(at, 4)?);
+                self.cx.consume_fuel(size_of::<Held<ResourceAny>>())?;
+                let handle = ResourceAny::linear_lift_from_flat(self.cx, ty, &index)?;
+                self.handles.push(Held { leaf, handle });
             }
             _ => return Err(unexpected()),
         }
@@ -229,7 +259,14 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
         self.put_len(len, to)
     }
 
-    fn list(&mut self, element: InterfaceType, pointer: u32, len: u32, to: usize) -> Result<()> {
+    fn list(
+        &mut self,
+        element: InterfaceType,
+        pointer: u32,
+        len: u32,
+        to: usize,
+        leaf: usize,
+    ) -> Result<()> {
         let (size, align) = size(self.types, element);
         if !pointer.is_multiple_of(align) {
             bail!("list pointer is not aligned");
@@ -247,7 +284,7 @@ impl<'cx, 'store> Lifter<'cx, 'store> {
         self.out.resize(base + bytes.len(), 0);
         let memory = &mut Memory(self.memory);
         for offset in (0..len).map(|number| number * size) {
-            self.value(element, memory, pointer + offset, base + offset)?;
+            self.value(element, memory, pointer + offset, base + offset, leaf)?;
         }
         Ok(())
     }

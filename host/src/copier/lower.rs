@@ -7,10 +7,11 @@ use std::mem::MaybeUninit;
 
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LowerContext};
-use wasmtime::component::Lower;
+use wasmtime::component::{Lower, ResourceAny};
 use wasmtime::{Result, ValRaw, format_err};
 
 use super::types::{case, fields, flat, has_contents, layout, number, size};
+use super::{Held, Message};
 
 pub(super) struct Lowerer<'cx, 'store, 'message, T: 'static> {
     cx: &'cx mut LowerContext<'store, T>,
@@ -18,6 +19,8 @@ pub(super) struct Lowerer<'cx, 'store, 'message, T: 'static> {
     message: &'message [u8],
     /// Where the next contents are in the message.
     contents: usize,
+    /// Those that are still to be lowered.
+    handles: &'message [Held<ResourceAny>],
     /// The guest's strings are in UTF-8, as those of messages.
     is_utf8: bool,
 }
@@ -40,15 +43,16 @@ impl Flat<'_> {
 impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
     pub(super) fn new(
         cx: &'cx mut LowerContext<'store, T>,
-        message: &'message [u8],
+        message: &'message Message,
     ) -> Lowerer<'cx, 'store, 'message, T> {
         let types = cx.types;
         let is_utf8 = cx.options().string_encoding == StringEncoding::Utf8;
         Lowerer {
             cx,
             types,
-            message,
+            message: &message.bytes,
             contents: 0,
+            handles: &message.handles,
             is_utf8,
         }
     }
@@ -138,6 +142,10 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
                 let fixed = fixed.get_mut(offset..).ok_or_else(misfit)?;
                 self.place(payload, from + offset, fixed)
             }
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                let index = self.handle(ty)?;
+                put(fixed, 0, index)
+            }
             _ => Ok(()),
         }
     }
@@ -193,6 +201,10 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
                 values.next = end;
                 Ok(())
             }
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                let index = self.handle(ty)?;
+                values.put(ValRaw::u32(index))
+            }
             _ => {
                 let len = number(ty).ok_or_else(misfit)?;
                 values.put(ValRaw::u64(self.read_u64(from, len)?))
@@ -206,6 +218,16 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
         let number = u32::try_from(self.read_u64(from, len)?)?;
         let payload = case(self.types, ty, number).ok_or_else(misfit)?;
         Ok((payload, offset))
+    }
+
+    /// Gives the guest the next handle; its index there.
+    fn handle(&mut self, ty: InterfaceType) -> Result<u32> {
+        let (held, rest) = self.handles.split_first().ok_or_else(misfit)?;
+        self.handles = rest;
+        let mut index = MaybeUninit::new(ValRaw::u32(0));
+        held.handle.linear_lower_to_flat(self.cx, ty, &mut index)?;
+        // SAFETY: it was initialised above, and lowering writes nothing but a value.
+        Ok(unsafe { index.assume_init() }.get_u32())
     }
 
     /// The next contents.
@@ -242,7 +264,7 @@ impl<'cx, 'store, 'message, T: 'static> Lowerer<'cx, 'store, 'message, T> {
         let pointer = self.cx.realloc(0, 0, align, total)?;
         if has_contents(self.types, element) {
             let mut fixed = bytes.to_vec();
-            // What has contents has a size: a string's is eight bytes.
+            // What has something to be placed has a size: a handle's is four bytes.
             for (number, fixed) in fixed.chunks_exact_mut(size).enumerate() {
                 self.place(element, base + number * size, fixed)?;
             }

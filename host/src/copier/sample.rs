@@ -8,6 +8,8 @@ use std::fmt::Write;
 pub(super) enum Ty {
     /// A type that has a name of its own in WAT.
     Simple(&'static str),
+    /// An owned handle on a resource that is imported as `r`.
+    Handle,
     List(Box<Ty>),
     Record(Vec<Ty>),
     Tuple(Vec<Ty>),
@@ -46,7 +48,7 @@ impl Ty {
             Ty::Simple("f32") => vec!["f32"],
             Ty::Simple("f64") => vec!["f64"],
             Ty::Simple("string") | Ty::List(_) => vec!["i32"; 2],
-            Ty::Simple(_) | Ty::Enum(_) | Ty::Flags(_) => vec!["i32"],
+            Ty::Simple(_) | Ty::Handle | Ty::Enum(_) | Ty::Flags(_) => vec!["i32"],
             Ty::Record(fields) | Ty::Tuple(fields) => all(fields),
             Ty::Variant(cases) => variant(&cases.iter().map(Option::as_ref).collect::<Vec<_>>()),
             Ty::Option(some) => variant(&[None, Some(some)]),
@@ -63,6 +65,7 @@ impl Ty {
         };
         match self {
             Ty::Simple(name) => (*name).to_owned(),
+            Ty::Handle => OWN.to_owned(),
             Ty::List(element) => format!("(list {})", element.wat(definitions)),
             Ty::Tuple(types) => {
                 let types: Vec<_> = types.iter().map(|ty| ty.wat(definitions)).collect();
@@ -113,6 +116,8 @@ fn names(count: usize) -> String {
     (0..count).map(|n| format!("\"n{n}\" ")).collect()
 }
 
+const OWN: &str = "(own $r)";
+
 /// Of strings.
 pub(super) const ENCODINGS: [&str; 3] = ["utf8", "utf16", "latin1+utf16"];
 
@@ -134,7 +139,11 @@ impl Signature {
             .iter()
             .map(|ty| ty.wat(&mut definitions))
             .collect();
-        let mut named = String::new();
+        let has_handles = definitions.iter().chain(&types).any(|ty| ty.contains(OWN));
+        let mut named = match has_handles {
+            true => "(import \"r\" (type $r (sub resource)))\n".to_owned(),
+            false => String::new(),
+        };
         for (n, definition) in definitions.iter().enumerate() {
             let _ = writeln!(
                 named,

@@ -135,9 +135,24 @@ impl<T: Send + 'static, const P: usize, const R: usize> Bound<T>
     }
 }
 
-/// Whether values of this type can cross as messages.
+/// Whether values of this type are plain data that can cross as messages.
 pub(crate) fn is_plain(ty: &Type) -> bool {
-    core_values(ty).is_some()
+    core_values(ty).is_some() && !has_handles(ty)
+}
+
+/// Of a type that can cross as a message.
+fn has_handles(ty: &Type) -> bool {
+    let within = |ty: Option<Type>| ty.is_some_and(|ty| has_handles(&ty));
+    match ty {
+        Type::Own(_) | Type::Borrow(_) => true,
+        Type::List(list) => has_handles(&list.ty()),
+        Type::Record(record) => record.fields().any(|field| has_handles(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().any(|ty| has_handles(&ty)),
+        Type::Variant(variant) => variant.cases().any(|case| within(case.ty)),
+        Type::Option(option) => has_handles(&option.ty()),
+        Type::Result(result) => within(result.ok()) || within(result.err()),
+        _ => false,
+    }
 }
 
 /// The core values of a value; `None` if it cannot cross as a message.
@@ -155,6 +170,8 @@ fn core_values(ty: &Type) -> Option<usize> {
         | Type::Float32
         | Type::Float64
         | Type::Char
+        | Type::Own(_)
+        | Type::Borrow(_)
         | Type::Enum(_) => Some(1),
         Type::Flags(flags) => (flags.names().count() <= FLAGS).then_some(1),
         Type::String => Some(2),
@@ -166,8 +183,6 @@ fn core_values(ty: &Type) -> Option<usize> {
         Type::Result(result) => widest([result.ok(), result.err()]),
         Type::FixedLengthList(_)
         | Type::Map(_)
-        | Type::Own(_)
-        | Type::Borrow(_)
         | Type::Future(_)
         | Type::Stream(_)
         | Type::ErrorContext => None,

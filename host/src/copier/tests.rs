@@ -1,16 +1,19 @@
 //! The copier beside `Val`: what a guest passes by one, another gets, as the other tells.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use tokio::sync::Mutex;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, Instance, Linker, Type, Val};
-use wasmtime::{Engine, Result, Store, StoreContextMut};
+use wasmtime::component::{
+    Component, Instance, Linker, ResourceAny, ResourceDynamic, ResourceType, Type, Val,
+};
+use wasmtime::{AsContextMut, Engine, Result, Store, StoreContextMut};
 
 use super::sample::{ENCODINGS, Relay, SIMPLE, Ty};
 use super::shape::OnCall;
-use super::{Bound, Calling, Message, Shape, fuzzing};
+use super::{Bound, Calling, Message, Shape, fuzzing, is_plain};
 use crate::engine::{self, Allocation, Kind};
 
 impl Ty {
@@ -23,6 +26,8 @@ impl Ty {
             }
         };
         match self {
+            // Its number, which becomes a handle in a store.
+            Ty::Handle => any::<u32>().prop_map(Val::U32).boxed(),
             Ty::Simple("bool") => any::<bool>().prop_map(Val::Bool).boxed(),
             Ty::Simple("s8") => any::<i8>().prop_map(Val::S8).boxed(),
             Ty::Simple("u8") => any::<u8>().prop_map(Val::U8).boxed(),
@@ -85,9 +90,139 @@ fn all_values(types: &[Ty]) -> BoxedStrategy<Vec<Val>> {
     types.iter().map(Ty::values).collect::<Vec<_>>().boxed()
 }
 
+/// The resource's type, in all stores.
+const TAG: u32 = 5;
+
+/// Visits the handles in a value of the type, each with the number of its place. Returns how many places
+/// there are; the first one is `leaf`.
+fn handles(
+    ty: &Ty,
+    value: Option<&mut Val>,
+    leaf: usize,
+    visit: &mut dyn FnMut(usize, &mut Val),
+) -> usize {
+    let mut next = leaf;
+    let mut each = |ty: &Ty, value: Option<&mut Val>| next += handles(ty, value, next, visit);
+    match (ty, value) {
+        (Ty::Handle, value) => {
+            if let Some(value) = value {
+                visit(leaf, value);
+            }
+            return 1;
+        }
+        (Ty::List(element), Some(Val::List(values))) => {
+            for value in values {
+                handles(element, Some(value), leaf, visit);
+            }
+            return handles(element, None, leaf, visit);
+        }
+        (Ty::List(element), _) => each(element, None),
+        (Ty::Option(some), Some(Val::Option(Some(value)))) => each(some, Some(value)),
+        (Ty::Option(some), _) => each(some, None),
+        (Ty::Record(types), Some(Val::Record(values))) => {
+            let mut values = values.iter_mut().map(|(_, value)| value);
+            types.iter().for_each(|ty| each(ty, values.next()));
+        }
+        (Ty::Tuple(types), Some(Val::Tuple(values))) => {
+            let mut values = values.iter_mut();
+            types.iter().for_each(|ty| each(ty, values.next()));
+        }
+        (Ty::Record(types) | Ty::Tuple(types), _) => types.iter().for_each(|ty| each(ty, None)),
+        (Ty::Variant(cases), value) => {
+            let mut payload = match value {
+                Some(Val::Variant(name, payload)) => payload.as_deref_mut().map(|it| (name, it)),
+                _ => None,
+            };
+            for (number, ty) in cases.iter().enumerate() {
+                let this = payload.take_if(|(name, _)| **name == format!("c{number}"));
+                if let Some(ty) = ty {
+                    each(ty, this.map(|(_, value)| value));
+                }
+            }
+        }
+        (Ty::Result(ok, err), value) => {
+            let (of_ok, of_err) = match value {
+                Some(Val::Result(Ok(value))) => (value.as_deref_mut(), None),
+                Some(Val::Result(Err(value))) => (None, value.as_deref_mut()),
+                _ => (None, None),
+            };
+            if let Some(ok) = ok {
+                each(ok, of_ok);
+            }
+            if let Some(err) = err {
+                each(err, of_err);
+            }
+        }
+        (Ty::Simple(_) | Ty::Enum(_) | Ty::Flags(_), _) => {}
+    }
+    next - leaf
+}
+
+/// The numbers of the places that the handles in the values stand in.
+fn places(types: &[Ty], values: &[Val]) -> Vec<usize> {
+    let (mut places, mut next) = (Vec::new(), 0);
+    for (ty, value) in types.iter().zip(values) {
+        let mut value = value.clone();
+        next += handles(ty, Some(&mut value), next, &mut |place, _| {
+            places.push(place)
+        });
+    }
+    places
+}
+
+/// The values with their handles in this store.
+fn held(mut store: impl AsContextMut, types: &[Ty], values: &[Val]) -> Vec<Val> {
+    let mut values = values.to_vec();
+    for (ty, value) in types.iter().zip(&mut values) {
+        handles(ty, Some(value), 0, &mut |_, value| {
+            let Val::U32(number) = *value else {
+                panic!("{value:?}")
+            };
+            *value = Val::Resource(resource(&mut store, number));
+        });
+    }
+    values
+}
+
+/// The values with the numbers of their handles.
+fn numbered(mut store: impl AsContextMut, types: &[Ty], values: &[Val]) -> Vec<Val> {
+    let mut values = values.to_vec();
+    for (ty, value) in types.iter().zip(&mut values) {
+        handles(ty, Some(value), 0, &mut |_, value| {
+            let Val::Resource(any) = *value else {
+                panic!("{value:?}")
+            };
+            *value = Val::U32(number(&mut store, any));
+        });
+    }
+    values
+}
+
+fn resource(store: impl AsContextMut, number: u32) -> ResourceAny {
+    let resource = ResourceDynamic::new_own(number, TAG);
+    resource.try_into_resource_any(store).unwrap()
+}
+
+fn number(store: impl AsContextMut, any: ResourceAny) -> u32 {
+    any.try_into_resource_dynamic(store).unwrap().rep()
+}
+
+/// The message with the numbers of its handles.
+fn taken(mut store: impl AsContextMut, message: Message) -> Message<u32> {
+    let taken = message.map(|_, any| Ok::<_, Infallible>(number(&mut store, any)));
+    taken.unwrap_or_else(|never| match never {})
+}
+
+/// The message with its handles in this store.
+fn given(mut store: impl AsContextMut, message: Message<u32>) -> Message {
+    let given = message.map(|_, number| Ok::<_, Infallible>(resource(&mut store, number)));
+    given.unwrap_or_else(|never| match never {})
+}
+
 fn types() -> impl Strategy<Value = Ty> {
     let leaf = prop_oneof![
         8 => prop::sample::select(&SIMPLE[..]).prop_map(Ty::Simple),
+        2 => Just(Ty::Handle),
         1 => prop_oneof![1..5_usize, Just(300)].prop_map(Ty::Enum),
         1 => (1..=32_usize).prop_map(Ty::Flags),
     ];
@@ -151,7 +286,7 @@ fn function(component: &Component, name: &str) -> ComponentFunc {
 impl Last {
     async fn new(engine: &Engine, wat: &str) -> Result<(Last, [Shape; 2])> {
         let component = component(engine, wat);
-        let mut linker = Linker::<Data>::new(engine);
+        let mut linker = linker(engine)?;
         linker.root().func_new("out", |mut store, _, values, _| {
             store.data_mut().seen = values.to_vec();
             Ok(())
@@ -179,7 +314,7 @@ struct Pair {
     instance: Instance,
     last: Arc<Mutex<Last>>,
     /// The message that was passed last.
-    passed: Arc<Mutex<Vec<u8>>>,
+    passed: Arc<Mutex<Message<u32>>>,
     /// The types of `in`.
     types: Vec<Type>,
 }
@@ -196,19 +331,21 @@ impl Pair {
         let last = Arc::new(Mutex::new(last));
         let component = component(&engine, &first.wat());
         assert_eq!(Shape::of(&function(&component, "in")), Some(out));
-        let mut linker = Linker::<Data>::new(&engine);
+        let mut linker = linker(&engine)?;
         let types = function(&component, "in")
             .params()
             .map(|(_, ty)| ty)
             .collect();
-        let passed = Arc::<Mutex<Vec<u8>>>::default();
+        let passed = Arc::<Mutex<Message<u32>>>::default();
         let (callee, passing) = (last.clone(), passed.clone());
-        let on_out = on_call(move |parameters| {
+        let on_out = on_call(move |store, parameters| {
             let (callee, passing) = (callee.clone(), passing.clone());
+            let parameters = taken(store, parameters);
             Box::pin(async move {
-                passing.lock().await.clone_from(&parameters.bytes);
+                passing.lock().await.clone_from(&parameters);
                 apart(async move {
                     let Last { store, given, .. } = &mut *callee.lock().await;
+                    let parameters = self::given(&mut *store, parameters);
                     given.call(store, parameters).await
                 })
                 .await
@@ -216,12 +353,16 @@ impl Pair {
         });
         out.define(&mut linker.root(), "out", on_out)?;
         let callee = last.clone();
-        let on_source = on_call(move |parameters| {
+        let on_source = on_call(move |store, _| {
             let callee = callee.clone();
-            Box::pin(apart(async move {
-                let Last { store, get, .. } = &mut *callee.lock().await;
-                get.call(store, parameters).await
-            }))
+            Box::pin(async move {
+                let results = apart(async move {
+                    let Last { store, get, .. } = &mut *callee.lock().await;
+                    let results = get.call(store, Message::default()).await?;
+                    Ok::<_, wasmtime::Error>(taken(store, results))
+                });
+                Ok(given(store, results.await?))
+            })
         });
         source.define(&mut linker.root(), "source", on_source)?;
         let mut first = store(&engine);
@@ -249,8 +390,19 @@ async fn apart<T: Send + 'static>(future: impl Future<Output = T> + Send + 'stat
     tokio::spawn(future).await.unwrap()
 }
 
-fn on_call(call: impl Fn(Message) -> Calling<'static> + Send + Sync + 'static) -> OnCall<Data> {
-    Arc::new(move |_: StoreContextMut<'_, Data>, parameters| call(parameters))
+fn on_call<F>(call: F) -> OnCall<Data>
+where
+    F: for<'a> Fn(StoreContextMut<'a, Data>, Message) -> Calling<'a> + Send + Sync + 'static,
+{
+    Arc::new(call)
+}
+
+/// With the resource.
+fn linker(engine: &Engine) -> Result<Linker<Data>> {
+    let mut linker = Linker::new(engine);
+    let ty = ResourceType::host_dynamic(TAG);
+    linker.root().resource("r", ty, |_, _| Ok(()))?;
+    Ok(linker)
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -282,14 +434,26 @@ proptest! {
             let (first, last) = (relay(encodings[0]), relay(encodings[1]));
             let mut pair = Pair::of(kinds, &first, &last).await.unwrap();
             for values in [&values, &others] {
-                pair.call("in", values, &mut []).await.unwrap();
-                let seen = std::mem::take(&mut pair.last.lock().await.store.data_mut().seen);
-                assert!(same(&seen, values), "passed {values:?}, seen {seen:?}");
-                let made = Message::of(values, &pair.types).unwrap();
-                assert_eq!(made.bytes, *pair.passed.lock().await, "{values:?}");
-                pair.last.lock().await.store.data_mut().answer = Some(values[0].clone());
+                let arguments = held(&mut pair.first, &types, values);
+                pair.call("in", &arguments, &mut []).await.unwrap();
+                let passed = pair.passed.lock().await.clone();
+                let found: Vec<_> = passed.handles.iter().map(|held| held.leaf).collect();
+                assert_eq!(found, places(&types, values), "{values:?}");
+                if found.is_empty() {
+                    let made = Message::of(values, &pair.types).unwrap();
+                    assert_eq!(made.bytes, passed.bytes, "{values:?}");
+                }
+                {
+                    let Last { store, .. } = &mut *pair.last.lock().await;
+                    let seen = std::mem::take(&mut store.data_mut().seen);
+                    let seen = numbered(&mut *store, &types, &seen);
+                    assert!(same(&seen, values), "passed {values:?}, seen {seen:?}");
+                    let answer = held(&mut *store, &types, &values[..1]).pop();
+                    store.data_mut().answer = answer;
+                }
                 let mut results = [Val::Bool(false)];
                 pair.call("get", &[], &mut results).await.unwrap();
+                let results = numbered(&mut pair.first, &types, &results);
                 assert!(same(&results, &values[..1]), "returned {:?}, got {results:?}", values[0]);
             }
         });
@@ -490,12 +654,12 @@ fn padding_and_unused_payloads_do_not_cross() {
         let crossed = Arc::new(std::sync::Mutex::new(Vec::new()));
         let mut linker = Linker::<Data>::new(&engine);
         let keep = crossed.clone();
-        let on_out = on_call(move |parameters| {
+        let on_out = on_call(move |_, parameters| {
             *keep.lock().unwrap() = parameters.bytes;
             Box::pin(async { Ok(Message::default()) })
         });
         out.define(&mut linker.root(), "out", on_out).unwrap();
-        let on_source = on_call(|_| Box::pin(async { Ok(Message::default()) }));
+        let on_source = on_call(|_, _| Box::pin(async { Ok(Message::default()) }));
         source
             .define(&mut linker.root(), "source", on_source)
             .unwrap();
@@ -519,26 +683,32 @@ fn padding_and_unused_payloads_do_not_cross() {
 }
 
 #[test]
-fn what_holds_handles_has_no_shape() {
-    let engine = engine();
+fn what_is_async_or_holds_streams_has_no_shape() {
+    let engine = engine_of(Kind::Concurrent);
     let wat = r#"(component
         (import "r" (type $r (sub resource)))
         (import "t" (instance $t
             (export "of-own" (func (param "p" (own $r))))
             (export "of-many" (func (param "p" (list (option (borrow $r))))))
-            (export "of-none" (func (param "p" (list (option u8))))))))"#;
+            (export "of-none" (func (param "p" (list (option u8)))))
+            (export "of-stream" (func (param "p" (option (stream u8)))))
+            (export "of-async" (func async (param "p" u8))))))"#;
     let component = component(&engine, wat);
     let ty = component.component_type();
     let ComponentItem::ComponentInstance(t) = ty.get_import(&engine, "t").unwrap().ty else {
         panic!("an instance");
     };
-    let shape = |name: &str| match t.get_export(&engine, name).unwrap().ty {
-        ComponentItem::ComponentFunc(function) => Shape::of(&function),
+    let function = |name: &str| match t.get_export(&engine, name).unwrap().ty {
+        ComponentItem::ComponentFunc(function) => function,
         other => panic!("{other:?}"),
     };
-    assert_eq!(shape("of-own"), None);
-    assert_eq!(shape("of-many"), None);
-    assert!(shape("of-none").is_some());
+    let has_shape = |name| Shape::of(&function(name)).is_some();
+    let with = ["of-own", "of-many", "of-none"];
+    assert_eq!(with.map(has_shape), [true; 3]);
+    assert_eq!(["of-stream", "of-async"].map(has_shape), [false; 2]);
+    // In streams there are none.
+    let plain = |name| is_plain(&function(name).params().next().unwrap().1);
+    assert_eq!(with.map(plain), [false, false, true]);
 }
 
 /// The version of wasmtime that [`super::abi`] was read against.

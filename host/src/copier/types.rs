@@ -6,10 +6,16 @@ use wasmtime::component::__internal::{ComponentTypes, InterfaceType};
 /// A type has at most so many flags (Component Model, `Binary.md`).
 pub(super) const FLAGS: usize = 32;
 
-/// Whether values of this type can cross as a message: they hold no handle of any kind.
+/// Whether values of this type are plain data that can cross as a message: they hold no handle of any
+/// kind.
 pub(super) fn is_plain(types: &ComponentTypes, ty: InterfaceType) -> bool {
+    crosses(types, ty) && leaves(types, ty) == 0
+}
+
+/// Whether values of this type can cross as a message.
+pub(super) fn crosses(types: &ComponentTypes, ty: InterfaceType) -> bool {
     use InterfaceType as Type;
-    let plain = |ty| is_plain(types, ty);
+    let inside = |ty| crosses(types, ty);
     match ty {
         Type::Bool
         | Type::S8
@@ -24,22 +30,42 @@ pub(super) fn is_plain(types: &ComponentTypes, ty: InterfaceType) -> bool {
         | Type::Float64
         | Type::Char
         | Type::String
+        | Type::Own(_)
+        | Type::Borrow(_)
         | Type::Enum(_) => true,
         Type::Flags(flags) => types[flags].names.len() <= FLAGS,
-        Type::List(list) => plain(types[list].element),
-        Type::Record(_) | Type::Tuple(_) => fields(types, ty).all(plain),
+        Type::List(list) => inside(types[list].element),
+        Type::Record(_) | Type::Tuple(_) => fields(types, ty).all(inside),
         Type::Variant(_) | Type::Option(_) | Type::Result(_) => {
             let mut cases = (0..).map_while(|number| case(types, ty, number));
-            cases.all(|payload| payload.is_none_or(plain))
+            cases.all(|payload| payload.is_none_or(inside))
         }
         Type::FixedLengthList(_)
         | Type::Map(_)
-        | Type::Own(_)
-        | Type::Borrow(_)
         | Type::Future(_)
         | Type::Stream(_)
         | Type::ErrorContext(_) => false,
     }
+}
+
+/// The places for handles in a type, in the order of its fields and cases.
+pub(super) fn leaves(types: &ComponentTypes, ty: InterfaceType) -> usize {
+    let inside = |ty| leaves(types, ty);
+    match ty {
+        InterfaceType::Own(_) | InterfaceType::Borrow(_) => 1,
+        InterfaceType::List(list) => inside(types[list].element),
+        InterfaceType::Record(_) | InterfaceType::Tuple(_) => fields(types, ty).map(inside).sum(),
+        InterfaceType::Variant(_) | InterfaceType::Option(_) | InterfaceType::Result(_) => {
+            leaves_before(types, ty, u32::MAX)
+        }
+        _ => 0,
+    }
+}
+
+/// Of a variant, option or result: those in its first cases, so many.
+pub(super) fn leaves_before(types: &ComponentTypes, ty: InterfaceType, cases: u32) -> usize {
+    let cases = (0..cases).map_while(|number| case(types, ty, number));
+    cases.flatten().map(|payload| leaves(types, payload)).sum()
 }
 
 /// Bytes of a number, whose every pattern of bits is a value.
@@ -70,11 +96,15 @@ pub(super) fn is_solid(types: &ComponentTypes, ty: InterfaceType) -> bool {
     }
 }
 
-/// Whether values of this type may have contents outside of their fixed part.
+/// Whether there may be something in values of this type that the guest's own memory or tables have to
+/// take: contents outside of the fixed part, or handles.
 pub(super) fn has_contents(types: &ComponentTypes, ty: InterfaceType) -> bool {
     let inside = |ty| has_contents(types, ty);
     match ty {
-        InterfaceType::String | InterfaceType::List(_) => true,
+        InterfaceType::String
+        | InterfaceType::List(_)
+        | InterfaceType::Own(_)
+        | InterfaceType::Borrow(_) => true,
         InterfaceType::Record(_) | InterfaceType::Tuple(_) => fields(types, ty).any(inside),
         InterfaceType::Variant(_) | InterfaceType::Option(_) | InterfaceType::Result(_) => {
             let mut cases = (0..).map_while(|number| case(types, ty, number));

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Accessor, Func, Instance, ResourceAny, Val};
 use wasmtime::{AsContextMut, Store};
 
-use super::cargo::{Cargo, Given, Signature, Values};
+use super::cargo::{Cargo, Given, Parcel, Signature, Values};
 use super::errand::Errand;
 use super::live::{Code, Export, Live, Start};
 use super::meter::Meter;
@@ -194,7 +194,9 @@ async fn drop_in(
 async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
     begin(live, order.errand, order.lease.as_ref()).await?;
     match order.arguments {
-        Cargo::Message(parameters) => {
+        Cargo::Message(parcel) => {
+            let Signature { taken, given, .. } = &*order.signature;
+            let (parameters, lent) = parcel.into_callee(live.store.as_context_mut(), taken)?;
             let copied = copied(
                 &mut live.copied,
                 live.instance,
@@ -202,6 +204,9 @@ async fn on(live: &mut Live, order: Order) -> wasmtime::Result<Cargo> {
                 order.function,
             )?;
             let results = copied.call(&mut live.store, parameters).await?;
+            lent.take_back(live.store.as_context_mut())?;
+            let store = live.store.as_context_mut();
+            let results = Parcel::of_callee(store, results, given, order.lease.as_ref())?;
             Ok(Cargo::Message(results))
         }
         Cargo::Values(arguments) => {
@@ -317,7 +322,9 @@ fn copied<'a>(
         None => {
             let export = self::function(instance, store, function)?;
             copier::Shape::of(&export.ty(&*store))
-                .ok_or_else(|| wasmtime::format_err!("the export is not of plain data"))?
+                .ok_or_else(|| {
+                    wasmtime::format_err!("the export is not of what the copier copies")
+                })?
                 .bind(store, &export)?
         }
     };

@@ -1,7 +1,8 @@
 //! Values on their way from one store to another: the arguments of a call, or its results.
 //!
-//! Two routes. Plain data crosses as one message of the [`copier`](crate::copier)'s. Everything else
-//! crosses as a [`Val`] for each value, which costs an allocation or more for each.
+//! Two routes. Plain data, and handles beside it, cross as one message of the
+//! [`copier`](crate::copier)'s. Everything else crosses as a [`Val`] for each value, which costs an
+//! allocation or more for each.
 //!
 //! Handles do not cross, for what they are on does not: each becomes a [`Handle`] on the way, and
 //! on the other side either what it was in the first place, if the resource is defined there, or a
@@ -26,13 +27,21 @@ use crate::service::Lease;
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Cargo {
-    /// Plain data.
-    Message(Message),
+    /// Plain data and handles.
+    Message(Parcel),
     /// Everything else.
     Values(Values),
 }
 
-/// Cargo with handles in it, or of what the copier cannot copy.
+/// Cargo of the copier's.
+#[derive(Debug, Default)]
+pub(crate) struct Parcel {
+    message: Message<Handle>,
+    /// As in [`Values`].
+    instance: Whose,
+}
+
+/// Cargo of what the copier cannot copy, or that the host itself makes.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     values: Vec<Val>,
@@ -85,7 +94,10 @@ impl Cargo {
     /// The same once more; none if something in it cannot be there twice.
     pub(crate) fn copy(&self) -> Option<Cargo> {
         Some(match self {
-            Cargo::Message(message) => Cargo::Message(message.clone()),
+            Cargo::Message(parcel) => Cargo::Message(Parcel {
+                message: parcel.message.copy(Handle::lend)?,
+                instance: parcel.instance.clone(),
+            }),
             Cargo::Values(values) => Cargo::Values(Values {
                 values: values.values.clone(),
                 leaves: values
@@ -101,7 +113,7 @@ impl Cargo {
     /// How many bytes it is; none where values cross one by one.
     pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
-            Cargo::Message(message) => Some(message.len()),
+            Cargo::Message(parcel) => Some(parcel.message.len()),
             Cargo::Values(_) => None,
         }
     }
@@ -109,9 +121,66 @@ impl Cargo {
     /// Which instance of the callee its handles want.
     pub(crate) fn instance(&self) -> &Whose {
         match self {
-            Cargo::Message(_) => &Whose::Any,
+            Cargo::Message(parcel) => &parcel.instance,
             Cargo::Values(values) => &values.instance,
         }
+    }
+}
+
+impl Parcel {
+    /// As [`Values::of_caller`]; `origins` are those of the parameters.
+    pub(crate) fn of_caller(
+        mut store: StoreContextMut<'_, GuestState>,
+        message: Message,
+        origins: &[Origin],
+    ) -> wasmtime::Result<Parcel> {
+        let mut instance = Whose::Any;
+        let message = message.map(|leaf, any| {
+            let handle = taken(store.as_context_mut(), any)?;
+            if origin(origins, leaf)?.of_callee {
+                instance.must_be(&handle.lease);
+            }
+            Ok::<_, wasmtime::Error>(handle)
+        })?;
+        Ok(Parcel { message, instance })
+    }
+
+    /// As [`Values::of_callee`]; `origins` are those of the results.
+    pub(crate) fn of_callee(
+        mut store: StoreContextMut<'_, GuestState>,
+        message: Message,
+        origins: &[Origin],
+        lease: Option<&Arc<Lease>>,
+    ) -> wasmtime::Result<Parcel> {
+        let message = message.map(|leaf, any| match origin(origins, leaf)? {
+            origin if origin.of_callee => given(lease, any, origin),
+            _ => taken(store.as_context_mut(), any),
+        })?;
+        let instance = Whose::Any;
+        Ok(Parcel { message, instance })
+    }
+
+    /// As [`Values::into_callee`]; `origins` are those of the parameters.
+    pub(crate) fn into_callee(
+        self,
+        mut store: StoreContextMut<'_, GuestState>,
+        origins: &[Origin],
+    ) -> wasmtime::Result<(Message, Lent)> {
+        let mut lent = Lent::default();
+        let message = self.message.map(|leaf, handle| {
+            let origin = origin(origins, leaf)?;
+            at_callee(store.as_context_mut(), origin, handle, &mut lent)
+        })?;
+        Ok((message, lent))
+    }
+
+    /// As [`Values::into_caller`].
+    pub(crate) fn into_caller(
+        self,
+        mut store: StoreContextMut<'_, GuestState>,
+    ) -> wasmtime::Result<Message> {
+        self.message
+            .map(|_, handle| held(store.as_context_mut(), handle))
     }
 }
 
@@ -131,7 +200,7 @@ impl Values {
             let store = store.as_context_mut();
             Ok(match leaf {
                 Leaf::Handle(origin) => {
-                    let handle = taken(store, value)?;
+                    let handle = taken(store, resource(value)?)?;
                     if origin.of_callee {
                         instance.must_be(&handle.lease);
                     }
@@ -157,14 +226,12 @@ impl Values {
         let mut cargo = Values::new(values);
         cargo.load(shapes, |leaf, value, _| {
             let store = store.as_context_mut();
-            Ok(match (leaf, &*value) {
-                (Leaf::Handle(origin), Val::Resource(any)) if origin.of_callee => {
-                    let lease = given.lease;
-                    let lease = lease.ok_or_else(|| format_err!("a handle without a lease"))?;
-                    Loaded::Handle(Handle::give(lease, *any, origin.tag)?)
+            Ok(match leaf {
+                Leaf::Handle(origin) if origin.of_callee => {
+                    Loaded::Handle(self::given(given.lease, resource(value)?, origin)?)
                 }
-                (Leaf::Handle(_), _) => Loaded::Handle(taken(store, value)?),
-                (Leaf::Pipe(ty), _) => {
+                Leaf::Handle(_) => Loaded::Handle(taken(store, resource(value)?)?),
+                Leaf::Pipe(ty) => {
                     let on_cut = given.on_cut.clone();
                     Loaded::Pipe(pipe::take(store, value, ty, on_cut, given.hold)?)
                 }
@@ -220,19 +287,12 @@ impl Values {
         let mut lent = Lent::default();
         let values = self.unload(shapes, |unloaded| {
             let store = store.as_context_mut();
-            let any = match unloaded {
-                Unloaded::Handle(origin, handle) if origin.of_callee => handle.come_home(),
-                Unloaded::Handle(_, handle) => {
-                    let owned = handle.is_owned();
-                    let any = held(store, handle)?;
-                    if !owned {
-                        lent.0.push(any);
-                    }
-                    any
+            match unloaded {
+                Unloaded::Handle(origin, handle) => {
+                    at_callee(store, origin, handle, &mut lent).map(Val::Resource)
                 }
-                Unloaded::Pipe(kind, outlet) => return outlet.give(store, kind, hold),
-            };
-            Ok(Val::Resource(any))
+                Unloaded::Pipe(kind, outlet) => outlet.give(store, kind, hold),
+            }
         })?;
         Ok((values, lent))
     }
@@ -323,11 +383,45 @@ impl Whose {
     }
 }
 
-/// The handle behind a value of an instance that holds it.
-fn taken(mut store: StoreContextMut<'_, GuestState>, value: &Val) -> wasmtime::Result<Handle> {
-    let Val::Resource(any) = value else {
-        return Err(format_err!("a handle is a {value:?}"));
-    };
+/// Whose resource the handles in a place are on.
+fn origin(origins: &[Origin], leaf: usize) -> wasmtime::Result<Origin> {
+    let origin = origins.get(leaf).copied();
+    origin.ok_or_else(|| format_err!("a handle where none should be"))
+}
+
+fn resource(value: &Val) -> wasmtime::Result<ResourceAny> {
+    match value {
+        Val::Resource(any) => Ok(*any),
+        value => Err(format_err!("a handle is a {value:?}")),
+    }
+}
+
+/// A handle that the callee gives out on a resource of its own.
+fn given(lease: Option<&Arc<Lease>>, any: ResourceAny, origin: Origin) -> wasmtime::Result<Handle> {
+    let lease = lease.ok_or_else(|| format_err!("a handle without a lease"))?;
+    Handle::give(lease, any, origin.tag)
+}
+
+/// What an argument is in the callee's store.
+fn at_callee(
+    store: StoreContextMut<'_, GuestState>,
+    origin: Origin,
+    handle: Handle,
+    lent: &mut Lent,
+) -> wasmtime::Result<ResourceAny> {
+    if origin.of_callee {
+        return Ok(handle.come_home());
+    }
+    let owned = handle.is_owned();
+    let any = held(store, handle)?;
+    if !owned {
+        lent.0.push(any);
+    }
+    Ok(any)
+}
+
+/// The handle behind what an instance holds.
+fn taken(mut store: StoreContextMut<'_, GuestState>, any: ResourceAny) -> wasmtime::Result<Handle> {
     let resource = any.try_into_resource_dynamic(&mut store)?;
     let holdings = store.data_mut().holdings();
     let handle = match resource.owned() {

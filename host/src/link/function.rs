@@ -15,7 +15,7 @@ use super::mercy::Mercy;
 use super::policy::Policy;
 use crate::copier::{self, Calling, Message};
 use crate::instance::GuestState;
-use crate::instance::cargo::{Cargo, Signature, Values, Whose};
+use crate::instance::cargo::{Cargo, Parcel, Signature, Values, Whose};
 use crate::instance::meter::Meter;
 use crate::service::{CallCause, CallError, Function, Invocation, Wanted};
 use crate::trace::Spent;
@@ -45,7 +45,6 @@ impl Link {
     ) -> Result<Arc<Link>, Uncrossable> {
         let results: Vec<Type> = ty.results().collect();
         let signature = signature(ty, resources, wire.policy.callee().name())?;
-        let plain = signature.is_plain();
         Ok(Arc::new(Link {
             caller: caller.clone(),
             policy: wire.policy.clone(),
@@ -57,7 +56,7 @@ impl Link {
             mutual: wire.mutual,
             is_async: ty.async_(),
             signature: Arc::new(signature),
-            copied: plain.then(|| copier::Shape::of(ty)).flatten(),
+            copied: copier::Shape::of(ty),
             mercy: Mercy::of(&results),
             results,
         }))
@@ -103,13 +102,15 @@ impl Link {
     /// The same with values that cross as messages.
     async fn call_copied(
         &self,
-        store: StoreContextMut<'_, GuestState>,
+        mut store: StoreContextMut<'_, GuestState>,
         parameters: Message,
     ) -> wasmtime::Result<Message> {
         let meter = store.data().meter().clone();
-        let called = self.invocation(store, Cargo::Message(parameters));
+        let origins = &self.signature.taken;
+        let parameters = Parcel::of_caller(store.as_context_mut(), parameters, origins)?;
+        let called = self.invocation(store.as_context_mut(), Cargo::Message(parameters));
         let error = match self.answer(meter, called).await {
-            Ok(Cargo::Message(results)) => return Ok(results),
+            Ok(Cargo::Message(results)) => return results.into_caller(store),
             Ok(Cargo::Values(_)) => return Err(format_err!("the results are no message")),
             Err(error) => error,
         };

@@ -10,6 +10,10 @@ use crate::instance::pipe::PipeType;
 pub(crate) struct Signature {
     pub(crate) parameters: Vec<Shape>,
     pub(crate) results: Vec<Shape>,
+    /// Whose the handles in the parameters are, in the order of their places.
+    pub(crate) taken: Vec<Origin>,
+    /// As above, in the results.
+    pub(crate) given: Vec<Origin>,
     gives_own: bool,
     has_pipes: bool,
 }
@@ -17,11 +21,12 @@ pub(crate) struct Signature {
 impl Signature {
     pub(crate) fn new(parameters: Vec<Shape>, results: Vec<Shape>) -> Signature {
         let mut all = parameters.iter().chain(&results);
+        let (taken, given) = (origins(&parameters), origins(&results));
         Signature {
-            has_pipes: all.any(|shape| shape.has(&|leaf| matches!(leaf, Leaf::Pipe(_)))),
-            gives_own: results.iter().any(|shape| {
-                shape.has(&|leaf| matches!(leaf, Leaf::Handle(origin) if origin.of_callee))
-            }),
+            has_pipes: all.any(Shape::has_pipes),
+            gives_own: given.iter().any(|origin| origin.of_callee),
+            taken,
+            given,
             parameters,
             results,
         }
@@ -37,12 +42,6 @@ impl Signature {
         Signature::new(plain(parameters), plain(results))
     }
 
-    /// Whether there is nothing in any value but data.
-    pub(crate) fn is_plain(&self) -> bool {
-        let mut all = self.parameters.iter().chain(&self.results);
-        all.all(Shape::is_plain)
-    }
-
     /// Whether a call may come back with handles on resources of the callee's own.
     pub(crate) fn gives_own(&self) -> bool {
         self.gives_own
@@ -52,6 +51,18 @@ impl Signature {
     pub(crate) fn has_pipes(&self) -> bool {
         self.has_pipes
     }
+}
+
+fn origins(shapes: &[Shape]) -> Vec<Origin> {
+    let mut found = Vec::new();
+    for shape in shapes {
+        shape.leaves(&mut |leaf| {
+            if let Leaf::Handle(origin) = leaf {
+                found.push(origin);
+            }
+        });
+    }
+    found
 }
 
 /// One value of it.
@@ -136,15 +147,22 @@ impl Shape {
         matches!(self, Shape::Plain)
     }
 
-    fn has(&self, wanted: &impl Fn(Leaf<'_>) -> bool) -> bool {
+    fn has_pipes(&self) -> bool {
+        let mut has = false;
+        self.leaves(&mut |leaf| has |= matches!(leaf, Leaf::Pipe(_)));
+        has
+    }
+
+    /// The places for what does not cross as it is, in order.
+    fn leaves(&self, found: &mut impl FnMut(Leaf<'_>)) {
         match self {
-            Shape::Plain => false,
-            Shape::Handle(origin) => wanted(Leaf::Handle(*origin)),
-            Shape::Pipe(ty) => wanted(Leaf::Pipe(ty)),
-            Shape::Of(inner) | Shape::Values(inner) => inner.has(wanted),
-            Shape::Fields(fields) => fields.iter().any(|field| field.has(wanted)),
-            Shape::Cases(cases) => cases.iter().any(|(_, case)| case.has(wanted)),
-            Shape::Sides(sides) => sides.iter().any(|side| side.has(wanted)),
+            Shape::Plain => {}
+            Shape::Handle(origin) => found(Leaf::Handle(*origin)),
+            Shape::Pipe(ty) => found(Leaf::Pipe(ty)),
+            Shape::Of(inner) | Shape::Values(inner) => inner.leaves(found),
+            Shape::Fields(fields) => fields.iter().for_each(|field| field.leaves(found)),
+            Shape::Cases(cases) => cases.iter().for_each(|(_, case)| case.leaves(found)),
+            Shape::Sides(sides) => sides.iter().for_each(|side| side.leaves(found)),
         }
     }
 
