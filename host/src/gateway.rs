@@ -25,8 +25,8 @@ use skep_core::manifest::Network;
 use skep_core::route::{self, Lookup};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme as WasiScheme;
 
-pub(crate) use self::answer::GatewayBody;
 use self::answer::{Entry, problem};
+pub(crate) use self::answer::{GatewayBody, broken_off};
 use self::body::{BodyReport, IncomingBody};
 pub use self::fault::Blame;
 pub(crate) use self::fault::Fault;

@@ -84,7 +84,7 @@ pub(crate) fn define(
         };
         let mut instance = linker.instance(&wire.import).map_err(refused)?;
         if handler::is_handler(&wire.import) {
-            handler::define(&mut instance, wire).map_err(refused)?;
+            handler::define(&mut instance, caller, wire).map_err(refused)?;
             continue;
         }
         for (name, item) in interface.exports(engine) {

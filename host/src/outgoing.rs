@@ -114,6 +114,11 @@ impl OutgoingClient {
         OutgoingScope::new(self.clone(), depth)
     }
 
+    /// Whose requests it sends.
+    fn service(&self) -> &Arc<str> {
+        &self.inner.policy.service
+    }
+
     /// Sends a request that belongs to no instance. Errors are those of `wasi:http`; the response
     /// and the body's back-pressure are the peer's own.
     pub fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Sent {

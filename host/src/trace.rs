@@ -1,11 +1,13 @@
 //! What is done for a request, as spans: the request's own, and one for each call of a service's
-//! function that it leads to, each the child of the one that made it.
+//! function that it leads to, for each service's handler that it is passed on to, and for each request
+//! that is sent out of the host, each the child of the one that made it.
 //!
 //! The context is W3C Trace Context's. It travels with the errand, from instance to instance, so that
 //! guests need not know of it. Spans are recorded where somebody wants them: for the request's line of
 //! the log, or for a listener ([`Tracer::listen`]). Where nobody does, a context that came with a
 //! request is passed on as it came, and a request without one costs a look.
 
+mod body;
 mod context;
 mod recorder;
 
@@ -13,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use self::body::Spanned;
 pub use self::context::{Context, SpanId, TraceId};
 pub(crate) use self::context::{TRACEPARENT, TRACESTATE};
 pub use self::recorder::Tracer;
@@ -29,7 +32,7 @@ pub struct Span {
     pub began: SystemTime,
     /// How long it took, waiting included.
     pub duration: Duration,
-    /// Who did it; none if a request reached no service.
+    /// Who did it, or sent it; none if a request reached no service.
     pub service: Option<Arc<str>>,
     /// The service's revision; 0 if none was reached.
     pub revision: u32,
@@ -58,6 +61,26 @@ pub enum Work {
         /// The status answered, if one was.
         status: Option<u16>,
     },
+    /// A request that one service passed on to another's handler.
+    Passed {
+        /// The service that passed it on.
+        caller: Arc<str>,
+        /// `GET`
+        method: http::Method,
+        /// The path, without the query.
+        path: Arc<str>,
+        /// The status answered, if one was.
+        status: Option<u16>,
+    },
+    /// A request that a service sent out of the host.
+    Sent {
+        /// `GET`
+        method: http::Method,
+        /// Where to, without the query: `https://api.example.com/prices`.
+        target: Arc<str>,
+        /// The status answered, if one was.
+        status: Option<u16>,
+    },
     /// A call of a function.
     Call {
         /// The service that called, or the operator.
@@ -78,10 +101,25 @@ pub struct Bytes {
     pub results: u64,
 }
 
+impl Work {
+    /// The status of a request, if one was answered.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Work::Request { status, .. }
+            | Work::Passed { status, .. }
+            | Work::Sent { status, .. } => *status,
+            Work::Call { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Work::Request { method, path, .. } => write!(f, "{method} {path}"),
+            Work::Request { method, path, .. } | Work::Passed { method, path, .. } => {
+                write!(f, "{method} {path}")
+            }
+            Work::Sent { method, target, .. } => write!(f, "{method} {target}"),
             Work::Call {
                 interface,
                 function,

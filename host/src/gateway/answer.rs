@@ -116,11 +116,7 @@ impl Entry {
         }
         match body.error() {
             Some(error) => {
-                self.outcome = match error {
-                    BodyError::Guest(failure) => failure.label(),
-                    BodyError::TooLarge { .. } => "response-too-large",
-                    BodyError::Invalid { .. } => "invalid-body",
-                };
+                self.outcome = broken_off(error);
                 self.error = Some(crate::log::chain(error).to_string());
             }
             None if body.is_whole() => {}
@@ -199,6 +195,15 @@ impl Entry {
             calls: calls.as_deref(),
         };
         record.log(sink);
+    }
+}
+
+/// What is said of the end of a body that breaks off.
+pub(crate) fn broken_off(error: &BodyError) -> &'static str {
+    match error {
+        BodyError::Guest(failure) => failure.label(),
+        BodyError::TooLarge { .. } => "response-too-large",
+        BodyError::Invalid { .. } => "invalid-body",
     }
 }
 

@@ -17,13 +17,14 @@ use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView};
 
 use super::{Policy, Wire};
-use crate::gateway::RequestId;
 use crate::gateway::body::IncomingBody;
+use crate::gateway::{RequestId, broken_off};
 use crate::instance::GuestState;
 use crate::instance::errand::Errand;
 use crate::outgoing::MAX_DEPTH;
-use crate::service::{Call, CallCause, CallError, CallKind, Function, Refused};
+use crate::service::{Call, CallCause, CallError, CallKind, Function};
 use crate::task;
+use crate::trace::{Open, Spent, Work};
 use crate::wasi::{Forward, Forwarded, link_forward};
 
 /// Of WASI 0.2 and 0.3, without the version.
@@ -37,9 +38,11 @@ pub(super) fn is_handler(interface: &str) -> bool {
 /// Defines the interface's function.
 pub(super) fn define(
     instance: &mut LinkerInstance<'_, GuestState>,
+    caller: &Arc<str>,
     wire: &Wire,
 ) -> wasmtime::Result<()> {
     let handler = Arc::new(Handler {
+        caller: caller.clone(),
         policy: wire.policy.clone(),
         function: Function {
             interface: wire.export.clone(),
@@ -65,6 +68,7 @@ pub(super) fn define(
 
 /// The way to the other service.
 struct Handler {
+    caller: Arc<str>,
     policy: Arc<Policy>,
     function: Function,
 }
@@ -134,13 +138,28 @@ impl Handler {
         &self,
         errand: Errand,
         scheme: Scheme,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
     ) -> Result<http::Response<WasiBody>, CallCause> {
         if errand.depth > MAX_DEPTH {
             return Err(CallCause::TooDeep);
         }
         let service = self.policy.callee().of(&errand)?;
         let limits = service.active().map(|revision| *revision.limits());
+        let told = errand.trace.as_ref().and_then(|trace| {
+            trace.call(service.name(), || Work::Passed {
+                caller: self.caller.clone(),
+                method: request.method().clone(),
+                path: request.uri().path().into(),
+                status: None,
+            })
+        });
+        let (mut span, trace) = match told {
+            Some((span, inner)) => {
+                inner.announce(request.headers_mut());
+                (Some(span), Some(inner))
+            }
+            None => (None, errand.trace.clone()),
+        };
         let call = |deadline: Option<Instant>| {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let own = limits.map(|limits| limits.deadline);
@@ -157,16 +176,17 @@ impl Handler {
                 depth: errand.depth,
                 deadline: left.into_iter().chain(own).min(),
                 route: None,
-                trace: errand.trace.clone(),
+                trace: trace.clone(),
                 head_only: false,
             }
         };
         let answered = self.policy.once(errand.deadline, async |deadline| {
             let (answer, answered) = oneshot::channel();
-            let running = task::own(task::Kind::Call, carry(service, call(deadline), answer));
+            let carry = carry(service, call(deadline), answer, span.take());
+            let running = task::own(task::Kind::Call, carry);
             // Its task answers, or ends with the host.
             let lost = |_| CallCause::Cut;
-            let (head, frames) = answered.await.map_err(lost)?.map_err(CallCause::Refused)?;
+            let (head, frames) = answered.await.map_err(lost)??;
             Ok(http::Response::from_parts(
                 head,
                 Carried {
@@ -175,7 +195,12 @@ impl Handler {
                 },
             ))
         });
-        Ok(answered.await?.map(BodyExt::boxed_unsync))
+        let answered = answered.await;
+        if let (Some(span), Err(cause)) = (span, &answered) {
+            // It was not made.
+            span.end(cause.label(), Spent::default(), None);
+        }
+        Ok(answered?.map(BodyExt::boxed_unsync))
     }
 }
 
@@ -186,17 +211,30 @@ type Head = (http::response::Parts, Frames);
 async fn carry(
     service: Arc<crate::service::Service>,
     call: Call,
-    answer: oneshot::Sender<Result<Head, Refused>>,
+    answer: oneshot::Sender<Result<Head, CallCause>>,
+    mut span: Option<Open>,
 ) {
-    let (answered, _) = service.call(call).await;
+    let (answered, record) = service.call(call).await;
+    let mut spent = Spent {
+        revision: record.revision,
+        queued: record.queued,
+        cpu: record.cpu,
+    };
     let response = match answered {
         Ok(response) => response,
         Err(refused) => {
+            let cause = CallCause::Refused(refused);
+            if let Some(span) = span {
+                span.end(cause.label(), spent, None);
+            }
             // Who has gone needs no answer.
-            let _ = answer.send(Err(refused));
+            let _ = answer.send(Err(cause));
             return;
         }
     };
+    if let Some(span) = &mut span {
+        span.answered(response.status());
+    }
     let (head, mut body) = response.into_parts();
     let (carried, frames) = mpsc::channel(1);
     if answer.send(Ok((head, frames))).is_err() {
@@ -205,9 +243,16 @@ async fn carry(
     while let Some(frame) = body.frame().await {
         let broken = frame.is_err();
         let frame = frame.map_err(|_| HttpError::HttpResponseIncomplete);
-        if carried.send(frame).await.is_err() || broken {
+        if carried.send(frame).await.is_err() {
             return;
         }
+        if broken {
+            break;
+        }
+    }
+    if let Some(span) = span {
+        spent.cpu = body.cpu();
+        span.end(body.error().map_or("ok", broken_off), spent, None);
     }
 }
 

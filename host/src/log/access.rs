@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::line::{JsonLine, Level, Paint, address, painted, readable_head};
 use super::{Sink, Style, text};
-use crate::trace::{Calls, Context};
+use crate::trace::{Calls, Context, Work};
 
 /// Bytes shown of a path. A longer one is a mistake or an attack, and either shows in its head.
 const PATH_SHOWN: usize = 1024;
@@ -211,8 +211,15 @@ fn render_calls_json(out: &mut String, calls: &Calls) {
         let mut call = JsonLine::object(out);
         call.text("service", span.service.as_deref().unwrap_or_default());
         call.number("revision", span.revision);
-        // Names of components are a stranger's.
-        call.text_cut("function", &span.work.to_string(), NAME_SHOWN);
+        // Names of components are a stranger's, and so are paths.
+        let what = match span.work {
+            Work::Call { .. } => "function",
+            _ => "request",
+        };
+        call.text_cut(what, &span.work.to_string(), NAME_SHOWN);
+        if let Some(status) = span.work.status() {
+            call.number("status", status);
+        }
         call.text("outcome", span.outcome);
         call.millis("duration_ms", span.duration);
         call.millis("queue_ms", span.queued);

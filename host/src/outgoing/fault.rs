@@ -70,6 +70,31 @@ pub(super) fn of_body(error: &hyper::Error, header_limit: usize) -> Error {
     }
 }
 
+/// What is said in traces of a request that failed.
+pub(super) fn label(error: &Error) -> &'static str {
+    match error {
+        Error::HttpRequestDenied | Error::DestinationIpProhibited => "denied",
+        Error::ConnectionLimitReached => "queue-full",
+        Error::DnsTimeout
+        | Error::ConnectionTimeout
+        | Error::ConnectionReadTimeout
+        | Error::ConnectionWriteTimeout
+        | Error::HttpResponseTimeout => "timeout",
+        Error::DnsError { .. }
+        | Error::DestinationNotFound
+        | Error::DestinationUnavailable
+        | Error::DestinationIpUnroutable
+        | Error::ConnectionRefused => "unreachable",
+        Error::TlsProtocolError | Error::TlsCertificateError | Error::TlsAlertReceived { .. } => {
+            "tls"
+        }
+        Error::HttpResponseBodySize(_)
+        | Error::HttpResponseHeaderSectionSize(_)
+        | Error::HttpResponseTrailerSectionSize(_) => "response-too-large",
+        _ => "broken-off",
+    }
+}
+
 /// Whether the peer closed the connection instead of answering.
 pub(super) fn is_close(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || matches!(of_connection(error), Error::ConnectionTerminated)

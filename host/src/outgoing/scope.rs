@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Request;
+use http_body_util::BodyExt;
 use wasmtime_wasi_http::{RequestOptions, WasiBody};
 
+use super::fault::label;
 use super::{OutgoingClient, Sent};
-use crate::trace::Trace;
+use crate::trace::{Spanned, Spent, Trace, Work};
 
 /// The handle through which one instance sends.
 ///
@@ -49,9 +51,33 @@ impl OutgoingScope {
 
     /// Sends a request for this instance; the body of `WasiHttpHooks::send_request`.
     pub fn send(&self, mut request: Request<WasiBody>, options: Option<RequestOptions>) -> Sent {
-        if let Some(trace) = &self.trace {
+        let Some(trace) = &self.trace else {
+            return self.send_untold(request, options);
+        };
+        let (parts, service) = (&request, self.client.service());
+        let Some((mut span, inner)) = trace.call(service, || work(parts)) else {
             trace.write(request.headers_mut());
-        }
+            return self.send_untold(request, options);
+        };
+        inner.write(request.headers_mut());
+        let sent = self.send_untold(request, options);
+        Box::new(async move {
+            match Box::into_pin(sent).await {
+                Ok((response, sending)) => {
+                    span.answered(response.status());
+                    let response =
+                        response.map(|body| Spanned::new(body, span, label).boxed_unsync());
+                    Ok((response, sending))
+                }
+                Err(error) => {
+                    span.end(label(&error), Spent::default(), None);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn send_untold(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Sent {
         self.client
             .send_within(request, options, Some(self.life()), self.depth)
     }
@@ -70,6 +96,24 @@ impl OutgoingScope {
     /// The instance ended well: what its bodies still hold may be sent to the end.
     pub fn release(&mut self) {
         self.life = Arc::default();
+    }
+}
+
+/// What is told of a request: not its query, where secrets are.
+fn work(request: &Request<WasiBody>) -> Work {
+    let uri = request.uri();
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port().map(|port| format!(":{port}"));
+    let target = format!(
+        "{scheme}://{host}{}{}",
+        port.as_deref().unwrap_or_default(),
+        uri.path()
+    );
+    Work::Sent {
+        method: request.method().clone(),
+        target: target.into(),
+        status: None,
     }
 }
 

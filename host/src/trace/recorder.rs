@@ -181,8 +181,16 @@ impl Trace {
         }
     }
 
-    /// A call that is made on the errand begins: its span, and the trace as the callee has it. None
-    /// if nobody wants to know.
+    /// Tells whoever answers a request of the errand's which span it is, whatever the request said
+    /// before; nothing if the trace is only passed on.
+    pub(crate) fn announce(&self, headers: &mut HeaderMap) {
+        if self.recorder.is_some() {
+            headers.insert(TRACEPARENT, self.here.header());
+        }
+    }
+
+    /// A call that is made on the errand begins, or a request: its span, and the trace as whoever
+    /// answers has it. None if nobody wants to know. `service` is who does it, or sends it.
     pub(crate) fn call(
         &self,
         service: &Arc<str>,
@@ -286,6 +294,18 @@ pub(crate) struct Spent {
 }
 
 impl Open {
+    /// The request is answered with this status.
+    pub(crate) fn answered(&mut self, with: http::StatusCode) {
+        if let Some(Span {
+            work:
+                Work::Request { status, .. } | Work::Passed { status, .. } | Work::Sent { status, .. },
+            ..
+        }) = &mut self.span
+        {
+            *status = Some(with.as_u16());
+        }
+    }
+
     /// It is over.
     pub(crate) fn end(mut self, outcome: &'static str, spent: Spent, bytes: Option<Bytes>) {
         if let Some(span) = &mut self.span {

@@ -7,8 +7,9 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
-use super::fixture::{Body, Connection, Host, Plan, get, service};
+use super::fixture::{Body, Connection, Host, Plan, Service, get, service};
 use super::{all, ask, caller, provider, relay, says};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -18,6 +19,7 @@ const PARENT: &str = "b7ad6b7169203331";
 struct Peer {
     address: String,
     heads: Arc<Mutex<Vec<String>>>,
+    serving: JoinHandle<()>,
 }
 
 impl Peer {
@@ -26,7 +28,7 @@ impl Peer {
         let address = listener.local_addr().unwrap().to_string();
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = heads.clone();
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
@@ -37,7 +39,17 @@ impl Peer {
                 stream.write_all(answer).await.unwrap();
             }
         });
-        Peer { address, heads }
+        Peer {
+            address,
+            heads,
+            serving,
+        }
+    }
+
+    /// Listens no more.
+    async fn stop(self) {
+        self.serving.abort();
+        let _ = self.serving.await;
     }
 
     /// A field of the latest request.
@@ -89,8 +101,8 @@ async fn a_trace_goes_from_service_to_service_and_out_of_the_host() {
     let line = host.access("/through/x").await;
     assert_eq!(line["traceparent"], format!("00-{TRACE}-{PARENT}-01"));
     assert_eq!(line["trace"], TRACE);
-    let [through, fetch] = calls(&line) else {
-        panic!("two calls: {line}")
+    let [through, fetch, sent] = calls(&line) else {
+        panic!("two calls and a request: {line}")
     };
     assert_eq!(through["service"], "relay");
     assert_eq!(through["function"], "fixture:everything/relay@1.2.0#harm");
@@ -107,7 +119,13 @@ async fn a_trace_goes_from_service_to_service_and_out_of_the_host() {
     assert_eq!(through["parent"], line["span"]);
     assert_eq!(fetch["parent"], through["span"]);
     assert_ne!(fetch["span"], through["span"]);
-    let told = format!("00-{TRACE}-{}-01", fetch["span"].as_str().unwrap());
+    assert_eq!(sent["parent"], fetch["span"]);
+    assert_eq!(sent["service"], "fetcher");
+    let target = format!("GET http://{}/", peer.address);
+    assert_eq!(sent["request"], target.as_str(), "{line}");
+    assert_eq!(sent["status"], 200, "{line}");
+    assert_eq!(sent["outcome"], "ok", "{line}");
+    let told = format!("00-{TRACE}-{}-01", sent["span"].as_str().unwrap());
     assert_eq!(peer.heard("traceparent"), Some(told));
     assert_eq!(peer.heard("tracestate").as_deref(), Some("a=1"));
 
@@ -118,7 +136,7 @@ async fn a_trace_goes_from_service_to_service_and_out_of_the_host() {
     let told = peer.heard("traceparent").unwrap();
     let wanted = (
         line["trace"].as_str().unwrap(),
-        calls(&line)[1]["span"].as_str().unwrap(),
+        calls(&line)[2]["span"].as_str().unwrap(),
     );
     assert_eq!(told, format!("00-{}-{}-01", wanted.0, wanted.1));
     assert_eq!(peer.heard("tracestate"), None);
@@ -151,6 +169,83 @@ async fn a_guest_sees_the_span_of_its_request() {
     let seen = format!("00-{TRACE}-{span}-01");
     assert!(reply.text().contains(&seen), "{}", reply.text());
     assert_eq!(line["calls"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_out_is_told_with_how_it_ended() {
+    let peer = Peer::new().await;
+    let host = to(&peer).http("log-calls = true").start().await;
+    says(ask(&host, "/through/x").await, "200");
+    // Its server is gone.
+    peer.stop().await;
+    ask(&host, "/through/y").await;
+    let line = host.access("/through/y").await;
+    let sent = &calls(&line)[2];
+    assert_eq!(sent["outcome"], "unreachable", "{line}");
+    assert_eq!(sent["status"], Value::Null, "{line}");
+}
+
+/// A guard, and the service that it lets requests through to.
+async fn guarded(middleware: &str, interface: &str, probe: Service) -> Host {
+    let links = format!("{{ \"{interface}\" = \"probe\" }}");
+    let guard = service("guard").component(middleware).everywhere();
+    Host::with(guard.set("links", &links))
+        .and(probe)
+        .http("log-calls = true")
+        .start()
+        .await
+}
+
+fn with_key(mut request: Request<Body>) -> Request<Body> {
+    let open = HeaderValue::from_static("open");
+    request.headers_mut().insert("x-key", open);
+    request
+}
+
+#[tokio::test]
+async fn a_request_that_is_passed_on_is_a_span_of_its_own() {
+    for (middleware, interface, handler) in [
+        ("middleware", "wasi:http/incoming-handler", "probe"),
+        ("middleware-p3", "wasi:http/handler", "probe-p3"),
+    ] {
+        let probe = service("probe").component(handler);
+        let host = guarded(middleware, interface, probe).await;
+        let reply = host.ask(with_key(traced("/headers"))).await.expect(200);
+        let line = host.access("/headers").await;
+        assert_eq!(line["service"], "guard", "{line}");
+        let [passed] = calls(&line) else {
+            panic!("one request that was passed on: {line}")
+        };
+        assert_eq!(passed["service"], "probe", "{line}");
+        assert_eq!(passed["revision"], 1, "{line}");
+        assert_eq!(passed["request"], "GET /headers", "{line}");
+        assert_eq!(passed["status"], 200, "{line}");
+        assert_eq!(passed["outcome"], "ok", "{line}");
+        assert_eq!(passed["parent"], line["span"], "{line}");
+        assert!(passed["cpu_ms"].as_f64().unwrap() > 0.0, "{line}");
+        // Whoever answers sees the span that it is.
+        let span = passed["span"].as_str().unwrap();
+        let seen = format!("00-{TRACE}-{span}-01");
+        assert!(reply.text().contains(&seen), "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_passed_on_is_told_with_how_it_ended() {
+    let probe = service("probe").limits("deadline = \"300ms\"");
+    let host = guarded("middleware", "wasi:http/incoming-handler", probe).await;
+    let outcome = async |path: &str| {
+        let line = host.access(path).await;
+        calls(&line)[0]["outcome"].as_str().unwrap().to_owned()
+    };
+    host.ask(with_key(get("/status/418"))).await;
+    assert_eq!(outcome("/status/418").await, "ok");
+    host.ask(with_key(get("/trap"))).await.expect_problem(502);
+    assert_eq!(outcome("/trap").await, "trap");
+    host.ask(with_key(get("/sleep/60000")))
+        .await
+        .expect_problem(504);
+    assert_eq!(outcome("/sleep/60000").await, "deadline");
 }
 
 #[tokio::test]
