@@ -91,6 +91,13 @@ impl Programs {
         Ok(component)
     }
 
+    /// `skep run` on a manifest that somebody else has written.
+    pub(crate) fn run(&self, manifest: &Path) -> Result<Launch> {
+        let mut command = skep(self)?;
+        command.arg("run").arg(manifest);
+        Ok(command.into())
+    }
+
     /// `skep run` on a manifest with this text, in a directory of its own.
     pub(crate) fn application(&self, manifest: &str) -> Result<Launch> {
         let files = tempfile::Builder::new().prefix("skep-bench").tempdir()?;

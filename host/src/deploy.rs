@@ -14,6 +14,7 @@ mod links;
 mod machinery;
 mod member;
 mod opening;
+mod probation;
 mod recipe;
 mod resume;
 mod retire;

@@ -403,6 +403,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether the service is to blame, and nobody else: not one that it called, and not the host.
+    pub(crate) fn is_its_own(&self) -> bool {
+        !matches!(
+            self,
+            Failure::Callee(_)
+                | Failure::NoMemory(_)
+                | Failure::Replaced
+                | Failure::HostPanic { .. }
+        )
+    }
+
     /// What a panic of host code comes to.
     pub(crate) fn of_panic(Panicked(message): Panicked) -> Failure {
         Failure::HostPanic { message }

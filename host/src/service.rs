@@ -13,6 +13,7 @@ mod incident;
 mod invoke;
 mod lease;
 mod revision;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,7 @@ pub(crate) use self::incident::{DOING_TOLD, Doing, Lost, Work};
 pub(crate) use self::invoke::{Invocation, Unanswered, Wanted};
 pub(crate) use self::lease::{Lease, Leases};
 pub use self::revision::{Beside, Handler, RequestLimits, Revision};
+pub(crate) use self::tally::{Reading, Tally};
 use crate::gateway::body::IncomingBody;
 use crate::gateway::{RequestId, Stamp};
 use crate::generation::Generation;
@@ -62,6 +64,8 @@ pub struct Service {
     name: Arc<str>,
     entrance: Entrance,
     counters: Arc<Counters>,
+    /// What this revision did.
+    tally: Tally,
     /// Good answers since the last incident.
     since_incident: AtomicU64,
     incidents: mpsc::Sender<Incident>,
@@ -125,6 +129,16 @@ pub enum Refused {
     Failed(Arc<Failure>),
 }
 
+impl Refused {
+    /// Whether the service itself is to blame.
+    fn is_its_own(&self) -> bool {
+        match self {
+            Refused::Closed(_) | Refused::Shed(_) => false,
+            Refused::Failed(failure) => failure.is_its_own(),
+        }
+    }
+}
+
 pub(crate) type Answer = Result<http::Response<AnswerBody>, Refused>;
 
 impl Service {
@@ -140,6 +154,7 @@ impl Service {
             name,
             entrance: Entrance::new(hold),
             counters,
+            tally: Tally::default(),
             since_incident: AtomicU64::new(0),
             incidents,
         })
@@ -153,6 +168,11 @@ impl Service {
     /// Its counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What this revision did.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// From now on this revision answers. Requests in flight end where they began.
@@ -277,6 +297,11 @@ impl Service {
                 retry_at: None,
             })),
         };
+        let failed = match &answer {
+            Ok(response) => response.status().is_server_error(),
+            Err(refused) => refused.is_its_own(),
+        };
+        self.tally.request(arrived.elapsed(), failed);
         match &answer {
             Ok(_) => {
                 self.counters.answered.fetch_add(1, Ordering::Relaxed);
@@ -382,6 +407,7 @@ impl Service {
     /// Tells the supervisor of a crash. Never waits: what it cannot take in is only counted.
     pub(crate) fn crashed(&self, revision: u32, lost: Lost, failure: Arc<Failure>) {
         self.counters.crashed.fetch_add(1, Ordering::Relaxed);
+        self.tally.crashed();
         let answered_since = self.since_incident.swap(0, Ordering::Relaxed);
         let incident = Incident {
             revision,

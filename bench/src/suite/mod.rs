@@ -9,6 +9,7 @@ mod restart;
 mod services;
 mod slow;
 mod start;
+mod swaps;
 
 use anyhow::Result;
 
@@ -35,6 +36,8 @@ pub(crate) enum Suite {
     Calls,
     /// What requests through several services cost.
     Chains,
+    /// What is noticed while services are replaced.
+    Swaps,
 }
 
 impl Suite {
@@ -48,6 +51,7 @@ impl Suite {
         Self::Restart,
         Self::Calls,
         Self::Chains,
+        Self::Swaps,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -60,6 +64,7 @@ impl Suite {
             Self::Restart => restart::NAME,
             Self::Calls => calls::NAME,
             Self::Chains => chains::NAME,
+            Self::Swaps => swaps::NAME,
         }
     }
 
@@ -73,6 +78,7 @@ impl Suite {
             Self::Restart => "After a crash",
             Self::Calls => "Calls between services",
             Self::Chains => "Chains of services",
+            Self::Swaps => "While services are replaced",
         }
     }
 
@@ -88,6 +94,7 @@ impl Suite {
             Self::Restart => "How soon does a service of one instance answer again after a crash?",
             Self::Calls => "What does a call cost that one service makes of another?",
             Self::Chains => "What do requests cost that lead through several services?",
+            Self::Swaps => "What do clients notice while services are replaced?",
         }
     }
 
@@ -101,6 +108,7 @@ impl Suite {
             Self::Restart => restart::method(bench),
             Self::Calls => calls::method(bench),
             Self::Chains => chains::method(bench),
+            Self::Swaps => swaps::method(bench),
         }
     }
 
@@ -114,6 +122,7 @@ impl Suite {
             Self::Restart => restart::run(bench, results),
             Self::Calls => calls::run(bench, results),
             Self::Chains => chains::run(bench, results),
+            Self::Swaps => swaps::run(bench, results),
         }
     }
 
@@ -127,6 +136,7 @@ impl Suite {
             Self::Restart => restart::tables(results),
             Self::Calls => calls::tables(results),
             Self::Chains => chains::tables(results),
+            Self::Swaps => swaps::tables(results),
         }
     }
 
@@ -140,6 +150,7 @@ impl Suite {
             Self::Restart => restart::goals(results),
             Self::Calls => calls::goals(results),
             Self::Chains => chains::goals(results),
+            Self::Swaps => swaps::goals(results),
         }
     }
 }

@@ -4,10 +4,11 @@
 //! text, times and events; it answers with checked nouns, look-ups and actions. Reading order:
 //!
 //! - [`manifest`]: the text of `skep.toml` → a checked [`manifest::Manifest`], or all its mistakes
-//! - [`name`], [`size`], [`duration`], [`spanned`], [`digest`]: the small nouns that a manifest is made of,
-//!   and what names a component
+//! - [`name`], [`size`], [`duration`], [`percent`], [`spanned`], [`digest`]: the small nouns that a
+//!   manifest is made of, and what names a component
 //! - [`limits`], [`instances`], [`restart`], [`health`], [`core_dump`], [`grant`]: what a service may use
 //!   and how it lives
+//! - [`probation`], [`histogram`]: whether a new revision is as good as the one before
 //! - [`cpu`], [`fair`]: how CPU time is divided
 //! - [`route`]: host + path + method → service
 //! - [`contract`]: what components import and export → which service calls which
@@ -26,7 +27,9 @@ pub mod manifest;
 
 pub mod digest;
 pub mod duration;
+pub mod histogram;
 pub mod name;
+pub mod percent;
 pub mod size;
 pub mod spanned;
 
@@ -36,6 +39,7 @@ pub mod grant;
 pub mod health;
 pub mod instances;
 pub mod limits;
+pub mod probation;
 pub mod restart;
 pub mod rollout;
 

@@ -18,6 +18,7 @@ use crate::instances::InstancePolicy;
 use crate::limits::{HttpLimits, ServiceLimits};
 use crate::link::LinkPolicy;
 use crate::name::{AppName, GroupName, ServiceName};
+use crate::probation::Probation;
 use crate::restart::RestartPolicy;
 use crate::route::RouteSpec;
 use crate::size::ByteSize;
@@ -140,6 +141,8 @@ pub struct Service {
     pub restart: RestartPolicy,
     /// Whether crashes leave core dumps.
     pub core_dumps: Option<CoreDumps>,
+    /// How a new revision is watched.
+    pub probation: Probation,
     pub health: Option<Spanned<Health>>,
     /// What calls under way get when the service stops.
     pub stop_timeout: Duration,

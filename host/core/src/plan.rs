@@ -379,6 +379,7 @@ fn bare_service(service: &Service) -> Service {
         limits: ServiceLimits::default(),
         restart: Default::default(),
         core_dumps: None,
+        probation: Default::default(),
         health: None,
         stop_timeout: limits::STOP_TIMEOUT,
         grants: Default::default(),

@@ -248,7 +248,9 @@ impl Refused {
             ChangeError::OnTrial { .. } | ChangeError::NothingOnTrial | ChangeError::NothingNew => {
                 (StatusCode::CONFLICT, Step::Read)
             }
-            ChangeError::NoLedger | ChangeError::Aborted => (StatusCode::CONFLICT, Step::Read),
+            ChangeError::NoLedger | ChangeError::Aborted | ChangeError::Bad { .. } => {
+                (StatusCode::CONFLICT, Step::Read)
+            }
             ChangeError::Ledger(_) => (StatusCode::INSUFFICIENT_STORAGE, Step::Switch),
             ChangeError::NeedsNewStart { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
             ChangeError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Build),

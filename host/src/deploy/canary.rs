@@ -11,6 +11,8 @@ use skep_core::name::ServiceName;
 use skep_core::rollout::Share;
 
 use super::change::{ChangeError, Changed, Prepared, ServiceChange, differences};
+use super::member::Member;
+use super::probation::Watch;
 use super::running::{Roster, Running, Wanted};
 use crate::generation::Trial;
 use crate::sticky::Sticky;
@@ -90,7 +92,15 @@ impl Running {
             let trial = OnTrial { prepared, canary };
             running.show(&before, &trial);
             let told = trial.told(&before);
+            let candidates = trial.prepared.candidates.iter();
+            let pairs = candidates
+                .filter_map(|candidate| Some((candidate, before.members.get(candidate.name())?)));
+            let number = before.generation.number();
+            let watch = Watch::new(pairs, None, &before.application, number);
             bench.trial = Some(trial);
+            if let Some(watch) = watch {
+                watch.begin(&running);
+            }
             Ok(told)
         };
         let begun = task::spawn(task::Kind::Deploy, begin).await;
@@ -137,6 +147,31 @@ impl Running {
     pub async fn abort(&self) -> Result<Tried, ChangeError> {
         let mut bench = self.bench.lock().await;
         let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
+        Ok(self.end_trial(trial, ChangeError::Aborted).await)
+    }
+
+    /// The same for a candidate that has been found bad, unless it is not on trial any more.
+    pub(super) async fn abort_for(
+        &self,
+        candidate: &Arc<Member>,
+        because: &str,
+    ) -> Result<Tried, ChangeError> {
+        let mut bench = self.bench.lock().await;
+        let is_of = |trial: &mut OnTrial| {
+            let mut candidates = trial.prepared.candidates.iter();
+            candidates.any(|one| Arc::ptr_eq(one, candidate))
+        };
+        let trial = bench.trial.take_if(is_of);
+        let trial = trial.ok_or(ChangeError::NothingOnTrial)?;
+        let bad = ChangeError::Bad {
+            service: candidate.name().clone(),
+            revision: candidate.number(),
+            evidence: because.to_owned(),
+        };
+        Ok(self.end_trial(trial, bad).await)
+    }
+
+    async fn end_trial(&self, trial: OnTrial, why: ChangeError) -> Tried {
         let before = self.roster();
         let told = trial.told(&before);
         self.serving.switch(before.generation.clone());
@@ -144,10 +179,9 @@ impl Running {
             trial: None,
             ..(*before).clone()
         }));
-        let aborted = ChangeError::Aborted;
-        let why = "its trial has been aborted";
-        self.give_up(&before, trial.prepared, &aborted, why).await;
-        Ok(told)
+        let over = "its trial is over";
+        self.give_up(&before, trial.prepared, &why, over).await;
+        told
     }
 
     fn show(&self, before: &Roster, trial: &OnTrial) {

@@ -17,6 +17,7 @@ use super::http::{gateway_settings, needs_new_start};
 use super::ledger::LedgerError;
 use super::machinery::MachineryError;
 use super::member::{Draft, Member, Members};
+use super::probation::Watch;
 use super::running::{Bench, Roster, Running, Wanted};
 use super::{Application, Source, starts_after};
 use crate::generation::{Generation, Slot};
@@ -100,6 +101,16 @@ pub enum ChangeError {
     /// The trial was given up.
     #[error("the trial has been aborted")]
     Aborted,
+    /// It was on trial, and found bad.
+    #[error("revision {revision} of `{service}` was on trial and is bad: {evidence}")]
+    Bad {
+        /// Which.
+        service: ServiceName,
+        /// The candidate.
+        revision: u32,
+        /// In figures.
+        evidence: String,
+    },
     /// There is nothing to promote or to abort.
     #[error("nothing is on trial")]
     NothingOnTrial,
@@ -345,6 +356,16 @@ impl Running {
                 retiring.push((member.clone(), false));
             }
         }
+        let pairs = candidates.iter().filter_map(|candidate| {
+            let predecessor = before.members.get(candidate.name())?;
+            Some((candidate, predecessor))
+        });
+        let watch = Watch::new(
+            pairs,
+            Some(generation.number()),
+            &before.application,
+            before.generation.number(),
+        );
         let patience = application.manifest.http.drain_timeout;
         let workers: Vec<_> = candidates.into_iter().filter(|c| c.is_worker()).collect();
         self.roster.store(Arc::new(Roster {
@@ -354,6 +375,9 @@ impl Running {
             standby,
             trial: None,
         }));
+        if let Some(watch) = watch {
+            watch.begin(self);
+        }
         for (member, stays) in retiring {
             let successor = workers.iter().find(|worker| worker.name() == member.name());
             self.retire(member, patience, stays, successor.cloned());

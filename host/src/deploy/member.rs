@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use skep_core::lifecycle::{Cause, CauseKind, Phase, Settings as Rules};
 use skep_core::manifest;
 use skep_core::name::ServiceName;
+use skep_core::probation::Probation;
 use skep_core::status::ServiceStatus;
 use tokio::sync::{mpsc, watch};
 
@@ -104,6 +105,7 @@ impl Draft {
             home,
             uses: watch::Sender::new(()),
             chronicle: self.chronicle,
+            probation: settings.probation.clone(),
             stop_timeout: settings.stop_timeout,
             own_stop_timeout: settings.says("stop-timeout"),
             restarts,
@@ -127,6 +129,7 @@ pub(crate) struct Member {
     /// Closed while no generation that it is in is in use.
     uses: watch::Sender<()>,
     chronicle: Chronicle,
+    probation: Probation,
     stop_timeout: Duration,
     /// The manifest says so.
     own_stop_timeout: bool,
@@ -187,6 +190,17 @@ impl Member {
 
     pub(super) fn is_worker(&self) -> bool {
         self.role == Runs::Worker
+    }
+
+    /// What it has to show before it is trusted.
+    pub(super) fn probation(&self) -> &Probation {
+        &self.probation
+    }
+
+    /// What one of its instances holds, on average, in bytes.
+    pub(super) fn memory_of_one(&self) -> u64 {
+        let instances = self.revision.instances_kept() + self.revision.in_flight();
+        self.revision.memory().held() / (instances.max(1) as u64)
     }
 
     /// Where it stands.

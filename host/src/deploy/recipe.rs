@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use skep_core::link::LinkPolicy;
 use skep_core::manifest::{self, Spanned};
 use skep_core::name::ServiceName;
+use skep_core::probation::Probation;
 use skep_core::size::ByteSize;
 
 use super::Application;
@@ -40,6 +41,8 @@ impl Recipe {
         settings.component = Spanned::new(PathBuf::new(), 0..0);
         settings.build = None;
         settings.after.clear();
+        // Nor how it is watched.
+        settings.probation = Probation::default();
         // Who answers is in `links`.
         settings.links.clear();
         let links = application.links.of(service).map(|link| {

@@ -112,6 +112,11 @@ fn go_on(
     let found: BTreeMap<ServiceName, Digest> = found
         .filter_map(|(name, file)| Some((name.clone(), file.as_ref().ok()?.digest())))
         .collect();
+    if is_untouched(&last, &source, &found)
+        && let Some(opened) = as_recorded(&source, &ledger, &last, &found)
+    {
+        return opened;
+    }
     let resumed = generation::resume(
         &last,
         Found {
@@ -166,6 +171,55 @@ fn go_on(
         },
         application,
     })
+}
+
+/// Whether nothing on disk is another than when the manifest was last applied, or than what was
+/// deployed from there since.
+fn is_untouched(last: &Generation, source: &Source, files: &BTreeMap<ServiceName, Digest>) -> bool {
+    let is_known = |(name, file): (&ServiceName, &Digest)| {
+        let placed = last.services.get(name).map(|placed| &placed.component);
+        last.base.components.get(name) == Some(file) || placed == Some(file)
+    };
+    last.base.manifest == Digest::of(source.text.as_bytes()) && files.iter().all(is_known)
+}
+
+/// Exactly what was acknowledged, with its own routes and groups; none if it cannot be had any more.
+fn as_recorded(
+    source: &Source,
+    ledger: &Ledger,
+    last: &Generation,
+    files: &BTreeMap<ServiceName, Digest>,
+) -> Option<Result<Opened, DeployError>> {
+    let recorded = Source {
+        path: source.path.clone(),
+        text: last.text().to_owned(),
+    };
+    let mut manifest = Manifest::parse(&recorded.text).ok()?;
+    if !manifest.services.keys().eq(last.services.keys()) {
+        return None;
+    }
+    let mut texts: BTreeMap<ServiceName, Arc<str>> = BTreeMap::new();
+    let mut artifacts = Vec::new();
+    for name in last.services.keys() {
+        let text = recorded_settings(last, name, &recorded, &mut manifest)?;
+        texts.extend(text.map(|text| (name.clone(), text)));
+        artifacts.push(Ok(recorded_component(ledger, last, name)?));
+    }
+    let assembled = check::assemble(manifest, recorded, artifacts);
+    let revision =
+        |(name, placed): (&ServiceName, &generation::Placed)| (name.clone(), placed.revision);
+    Some(assembled.map(|application| Opened {
+        application: Application {
+            texts,
+            ..application
+        },
+        resumption: Resumption {
+            ledger: ledger.clone(),
+            applied: Applied::found(last, &source.text, files.clone()),
+            last: Some(last.clone()),
+            revisions: last.services.iter().map(revision).collect(),
+        },
+    }))
 }
 
 fn tell(name: &ServiceName, how: &Resumed) {

@@ -257,6 +257,14 @@ impl Running {
         })
     }
 
+    /// Whether it serves, or is on trial.
+    pub(super) fn still_has(&self, member: &Arc<Member>) -> bool {
+        let roster = self.roster();
+        let trial = roster.trial.iter().flat_map(|(candidates, _)| candidates);
+        let mut all = roster.members.values().chain(trial);
+        all.any(|one| Arc::ptr_eq(one, member))
+    }
+
     /// Where all supervisors meet.
     pub(crate) fn desk(&self) -> &Arc<Desk> {
         &self.desk

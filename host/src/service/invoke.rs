@@ -170,6 +170,10 @@ impl Service {
             }
         };
         invocation.spent = spent;
+        let failed = answered.as_ref().is_err_and(|unanswered| {
+            matches!(&unanswered.cause, CallCause::Refused(refused) if refused.is_its_own())
+        });
+        self.tally.call(now, failed);
         if answered.is_ok() {
             self.counters.answered.fetch_add(1, Ordering::Relaxed);
             self.since_incident.fetch_add(1, Ordering::Relaxed);

@@ -17,17 +17,18 @@ use crate::duration::{DurationRange, show};
 use crate::grant::{DirectoryMode, Origin};
 use crate::limits::MemoryPolicy;
 use crate::name::{AppName, ServiceName};
+use crate::percent::Percent;
 use crate::restart::RestartWhen;
 use crate::route::method::Method;
 use crate::route::{HostPattern, PathPattern};
 use crate::size::ByteSize;
 use crate::spanned::Spanned;
 use crate::supervision::{Escalate, Strategy};
-use crate::{core_dump, health, instances, limits, link, restart};
+use crate::{core_dump, health, instances, limits, link, probation, restart};
 
 /// Where a key is known, for people who wrote it into another table.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    let tables: [(&str, &[&str]); 19] = [
+    let tables: [(&str, &[&str]); 20] = [
         ("[http]", HttpFile::KEYS),
         ("http.limits", HttpLimitsFile::KEYS),
         ("[host]", HostFile::KEYS),
@@ -37,6 +38,7 @@ pub(super) fn home_of(key: &str) -> Option<String> {
         ("the service's instances", InstancesFile::KEYS),
         ("the service's restart", RestartFile::KEYS),
         ("the service's core-dumps", CoreDumpsFile::KEYS),
+        ("the service's probation", ProbationFile::KEYS),
         ("the service's health", HealthTable::KEYS),
         ("a check of the service's health", CheckTable::KEYS),
         ("the service's grants", GrantsFile::KEYS),
@@ -223,6 +225,9 @@ table! {
         /// `host.state`. Off unless this table is there, if only as `{}`: a dump has all that was in
         /// the instance's memory, secrets too.
         "core-dumps" core_dumps: CoreDumpsFile,
+        /// How a new revision is watched after the switch to it, and what takes it back to the one before
+        /// by itself: whatever it does more often than the one before, beyond what chance explains.
+        "probation" probation: ProbationFile,
         /// A path, or a table. The service takes requests once a GET of this path was answered with
         /// 200 to 399. Without it, it is ready once it is instantiated.
         "health" health: HealthFile,
@@ -411,6 +416,33 @@ table! {
         /// Bytes of a file; what would be larger is not written.
         #[schemars(extend("default" = core_dump::SIZE.to_string()))]
         "size" size: ByteSize,
+    }
+}
+
+table! {
+    /// How a new revision is watched, and when it is taken back to the one before.
+    ProbationFile {
+        /// How long, from the switch. 0: not at all. At most a day.
+        #[schemars(extend("default" = text(probation::FOR)))]
+        "for" length: Time,
+        /// Calls of a hundred that may fail (5xx, or a failure of the service's own) beyond those of
+        /// the revision before. It takes twenty calls at least.
+        #[schemars(extend("default" = probation::ERRORS.to_string()))]
+        "errors" errors: Percent,
+        /// Crashes that are too many, if the revision before has fewer in as many calls.
+        #[schemars(extend("default" = probation::CRASHES), range(min = 1, max = probation::CRASHES_MAX))]
+        "crashes" crashes: u32,
+        /// Of the 99th percentile of the revision before, which takes a hundred calls to know: what one
+        /// call of a hundred may exceed, `p99-more` added.
+        #[schemars(extend("default" = probation::P99.to_string()))]
+        "p99" p99: Percent,
+        /// Added to that.
+        #[schemars(extend("default" = text(probation::P99_MORE)))]
+        "p99-more" p99_more: Time,
+        /// Of what an instance of the revision before held at most: what one may hold that goes on
+        /// growing.
+        #[schemars(extend("default" = probation::MEMORY.to_string()))]
+        "memory" memory: Percent,
     }
 }
 

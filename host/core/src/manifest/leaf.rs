@@ -18,6 +18,7 @@ use crate::duration::DurationRange;
 use crate::grant::{DirectoryMode, Origin};
 use crate::limits::MemoryPolicy;
 use crate::name::{AppName, ServiceName};
+use crate::percent::Percent;
 use crate::restart::RestartWhen;
 use crate::route::method::{METHODS, Method};
 use crate::route::{HostPattern, PathPattern};
@@ -108,6 +109,9 @@ fn remedy(code: &str, text: &str) -> Option<String> {
                 ("days", "d"),
             ],
         ),
+        "bad-percentage" if text.trim().parse::<u32>().is_ok() => {
+            write(&format!("{}%", text.trim()))
+        }
         "bad-share" if text.trim().parse::<u32>().is_ok_and(|percent| percent > 0) => {
             write(&format!("{}%", text.trim()))
         }
@@ -180,6 +184,10 @@ parsed!(Method, "bad-method", "a method such as \"GET\"", {
 parsed!(CpuShare, "bad-share", "a share of a core such as \"50%\"", {
     "title": "share of a core",
     "type": "string", "pattern": "^[0-9]+ ?%$", "examples": ["50%"]
+});
+parsed!(Percent, "bad-percentage", "a percentage such as \"5%\"", {
+    "title": "percentage",
+    "type": "string", "pattern": "^[0-9]+ ?%$", "examples": ["5%"]
 });
 parsed!(DurationRange, "bad-duration", "a range such as \"100ms..30s\"", {
     "title": "range of durations", "type": "string", "examples": ["100ms..30s"]

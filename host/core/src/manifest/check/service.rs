@@ -2,7 +2,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::file::{BuildFile, CoreDumpsFile, InstancesFile, RestartFile, ServiceFile};
+use super::super::file::{
+    BuildFile, CoreDumpsFile, InstancesFile, ProbationFile, RestartFile, ServiceFile,
+};
 use super::super::leaf::Map;
 use super::super::mistake::Mistake;
 use super::super::read::{Entry, Field, good};
@@ -13,6 +15,8 @@ use crate::duration::DurationRange;
 use crate::instances::{self, InstancePolicy};
 use crate::limits;
 use crate::name::ServiceName;
+use crate::percent::{PERCENT_MAX, Percent};
+use crate::probation::{self, Probation};
 use crate::restart::{self, RestartPolicy};
 use crate::route::{HostPattern, Methods, RouteSpec};
 use crate::size::ByteSize;
@@ -43,6 +47,7 @@ impl Checker {
         let limits = self.limits(&file.limits, &instances);
         let restart = self.restart(&file.restart);
         let core_dumps = good(&file.core_dumps).map(|dumps| self.core_dumps(dumps));
+        let probation = self.probation(&file.probation);
         let health = good(&file.health).and_then(|health| self.health(health));
         let stop_timeout = self.time_between(
             &file.stop_timeout,
@@ -72,6 +77,7 @@ impl Checker {
             limits,
             restart,
             core_dumps,
+            probation,
             health,
             stop_timeout: stop_timeout.unwrap_or(limits::STOP_TIMEOUT),
             grants,
@@ -200,6 +206,30 @@ impl Checker {
         CoreDumps {
             count: count.map_or(default.count, |count| count.value),
             size: size.map_or(default.size, |size| size.value),
+        }
+    }
+
+    fn probation(&mut self, field: &Field<ProbationFile>) -> Probation {
+        let default = Probation::default();
+        let Some(file) = good(field) else {
+            return default;
+        };
+        let length = self.time_between(&file.length, "for", Duration::ZERO..=probation::FOR_MAX);
+        let crashes = self.count_between(&file.crashes, "crashes", 1..=probation::CRASHES_MAX);
+        let more = Duration::ZERO..=limits::DEADLINE_MAX;
+        let more = self.time_between(&file.p99_more, "p99-more", more);
+        let mut percent = |field, key, from, to, default| {
+            let range = Percent::new(from)..=Percent::new(to);
+            self.between(field, key, range, Percent::to_string)
+                .map_or(default, |percent| percent.value)
+        };
+        Probation {
+            length: length.unwrap_or(default.length),
+            errors: percent(&file.errors, "errors", 0, 100, default.errors),
+            crashes: crashes.map_or(default.crashes, |crashes| crashes.value),
+            p99: percent(&file.p99, "p99", 100, PERCENT_MAX, default.p99),
+            p99_more: more.unwrap_or(default.p99_more),
+            memory: percent(&file.memory, "memory", 100, PERCENT_MAX, default.memory),
         }
     }
 

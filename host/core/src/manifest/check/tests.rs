@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::core_dump::{self, CoreDumps};
 use crate::health::HealthCheck;
+use crate::percent::Percent;
+use crate::probation::Probation;
 use crate::size::ByteSize;
 use crate::supervision::{Escalate, GroupPolicy, Strategy};
 
@@ -285,8 +287,8 @@ fn keys_that_are_not_known() {
         (
             "service.cart.memory = \"1MiB\"",
             expect![[r#"
-            3:14 unknown-key «memory» `service.cart` has no key `memory` — unknown key (`memory` is a key of [host] or of the service's limits)
-        "#]],
+                3:14 unknown-key «memory» `service.cart` has no key `memory` — unknown key (`memory` is a key of [host] or of the service's limits or of the service's probation)
+            "#]],
         ),
         (
             "service.cart.limits.memory_total = \"1GiB\"",
@@ -297,7 +299,7 @@ fn keys_that_are_not_known() {
         (
             "service.cart.frobnicate = 1",
             expect![[r#"
-                3:14 unknown-key «frobnicate» `service.cart` has no key `frobnicate` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, core-dumps, health, stop-timeout, grants)
+                3:14 unknown-key «frobnicate» `service.cart` has no key `frobnicate` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, core-dumps, probation, health, stop-timeout, grants)
             "#]],
         ),
         (
@@ -309,7 +311,7 @@ fn keys_that_are_not_known() {
         (
             "service.cart.kind = \"worker\"",
             expect![[r#"
-                3:14 unknown-key «kind» `service.cart` has no key `kind` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, core-dumps, health, stop-timeout, grants)
+                3:14 unknown-key «kind» `service.cart` has no key `kind` — unknown key (known keys: component, build, routes, links, after, instances, limits, restart, core-dumps, probation, health, stop-timeout, grants)
             "#]],
         ),
     ];
@@ -568,7 +570,7 @@ fn limits_of_a_service() {
 
 #[test]
 fn life_of_a_service() {
-    let rows: [(&str, Expect); 16] = [
+    let rows: [(&str, Expect); 18] = [
         (
             "instances = { max = 4, warm = 8 }",
             expect![[r#"
@@ -667,6 +669,24 @@ fn life_of_a_service() {
             "#]],
         ),
         (
+            "probation = { for = \"2d\", errors = \"0.5%\", crashes = 0, p99 = \"99%\", memory = 2, p99-floor = \"1s\" }",
+            expect![[r#"
+                5:21 out-of-range «"2d"» `for` must be at most 1d, not 2d — out of range (from 0ms to 1d)
+                5:36 bad-percentage «"0.5%"» a percentage is a whole number and its sign, like "5%"; at most 10000% — value of `errors`
+                5:54 out-of-range «0» `crashes` must be at least 1, not 0 — out of range (from 1 to 1000)
+                5:63 out-of-range «"99%"» `p99` must be at least 100%, not 99% — out of range (from 100% to 10000%)
+                5:79 wrong-type «2» `memory` must be a percentage such as "5%", not a whole number — is a whole number
+                5:82 unknown-key «p99-floor» `service.cart.probation` has no key `p99-floor` — unknown key (known keys: for, errors, crashes, p99, p99-more, memory)
+            "#]],
+        ),
+        (
+            "probation = { errors = \"5\", memory = \"twice\" }",
+            expect![[r#"
+                5:24 bad-percentage «"5"» a percentage is a whole number and its sign, like "5%"; at most 10000% — value of `errors` (write "5%")
+                5:38 bad-percentage «"twice"» a percentage is a whole number and its sign, like "5%"; at most 10000% — value of `memory`
+            "#]],
+        ),
+        (
             "stop-timeout = \"1d\"\nbuild = { command = \" \", watch = \"src\" }",
             expect![[r#"
                 5:16 out-of-range «"1d"» `stop-timeout` must be at most 1h, not 1d — out of range (from 0ms to 1h)
@@ -693,6 +713,30 @@ fn core_dumps_are_switched_on_by_their_table() {
     assert_eq!(read("{ count = 1 }"), Some(CoreDumps { count: 1, size }));
     let size = core_dump::SIZE_MAX;
     assert_eq!(read("{ size = \"4GiB\" }"), Some(CoreDumps { count, size }));
+}
+
+#[test]
+fn a_probation_is_read_with_its_defaults() {
+    let read = |keys: &str| {
+        let text = format!(
+            "name = \"shop\"\n[service.cart]\ncomponent = \"c.wasm\"\nroutes = [\"/\"]\n{keys}"
+        );
+        Manifest::parse(&text).unwrap().services["cart"]
+            .probation
+            .clone()
+    };
+    assert_eq!(read(""), Probation::default());
+    assert_eq!(read("probation = {}"), Probation::default());
+    let expected = Probation {
+        length: Duration::ZERO,
+        errors: Percent::new(5),
+        crashes: 1,
+        p99: Percent::new(150),
+        p99_more: Duration::from_millis(1),
+        memory: Percent::new(100),
+    };
+    let keys = "probation = { for = \"0s\", errors = \"5 %\", crashes = 1, p99 = \"150%\", p99-more = \"1ms\", memory = \"100%\" }";
+    assert_eq!(read(keys), expected);
 }
 
 #[test]

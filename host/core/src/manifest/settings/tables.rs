@@ -13,6 +13,7 @@ use crate::health::{Health, HealthCheck};
 use crate::instances::InstancePolicy;
 use crate::limits::{self, HttpLimits, MemoryPolicy, OutgoingLimits, ServiceLimits};
 use crate::link::{BreakerPolicy, BudgetPolicy, LinkPolicy};
+use crate::probation::Probation;
 use crate::restart::{RestartPolicy, RestartWhen};
 use crate::spanned::Spanned;
 use crate::supervision::{Escalate, GroupPolicy, Strategy};
@@ -30,6 +31,7 @@ impl Service {
             limits,
             restart,
             core_dumps,
+            probation,
             health,
             stop_timeout,
             grants,
@@ -52,6 +54,7 @@ impl Service {
             if let Some(dumps) = core_dumps {
                 to.below("core-dumps", |to| write_core_dumps(*dumps, to));
             }
+            to.below("probation", |to| write_probation(probation, to));
             if let Some(health) = health {
                 to.below("health", |to| write_health(health, to));
             }
@@ -327,6 +330,23 @@ fn write_core_dumps(dumps: CoreDumps, to: &mut Writer) {
     let CoreDumps { count, size } = dumps;
     to.text("count", count);
     to.text("size", size);
+}
+
+fn write_probation(probation: &Probation, to: &mut Writer) {
+    let Probation {
+        length,
+        errors,
+        crashes,
+        p99,
+        p99_more,
+        memory,
+    } = probation;
+    to.time("for", *length);
+    to.text("errors", errors);
+    to.text("crashes", crashes);
+    to.text("p99", p99);
+    to.time("p99-more", *p99_more);
+    to.text("memory", memory);
 }
 
 fn write_health(health: &Health, to: &mut Writer) {
