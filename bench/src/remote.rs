@@ -8,6 +8,7 @@
 mod client;
 mod server;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::client::Client;
@@ -20,19 +21,38 @@ pub(crate) enum Call {
     Number,
     /// A string of 100 bytes is answered with itself.
     Text,
+    /// 16 KiB are answered with their number.
+    SmallBytes,
+    /// As many as fit into 1 MiB.
+    LargeBytes,
+    /// A hundred flat records are answered with their number.
+    Points,
     /// A hundred records with two strings are answered with their number.
     Items,
+    /// A counter, known by its id, is answered with how often it was asked.
+    Method,
 }
 
 impl Call {
-    pub(crate) const ALL: [Call; 3] = [Call::Number, Call::Text, Call::Items];
+    pub(crate) const ALL: [Call; 7] = [
+        Call::Number,
+        Call::Text,
+        Call::SmallBytes,
+        Call::LargeBytes,
+        Call::Points,
+        Call::Items,
+        Call::Method,
+    ];
 
     /// Under this path of both protocols.
     fn path(self) -> &'static str {
         match self {
             Call::Number => "/bench.calls.Api/AddOne",
             Call::Text => "/bench.calls.Api/Echo",
+            Call::SmallBytes | Call::LargeBytes => "/bench.calls.Api/Bytes",
+            Call::Points => "/bench.calls.Api/Points",
             Call::Items => "/bench.calls.Api/Items",
+            Call::Method => "/bench.calls.Api/Next",
         }
     }
 
@@ -41,10 +61,17 @@ impl Call {
         match self {
             Call::Number => "u32",
             Call::Text => "string-100",
+            Call::SmallBytes => "bytes-16k",
+            Call::LargeBytes => "bytes-1m",
+            Call::Points => "points-100",
             Call::Items => "items-100",
+            Call::Method => "method",
         }
     }
 }
+
+/// Makes a counter, and answers with its id.
+const NEW_COUNTER: &str = "/bench.calls.Api/NewCounter";
 
 /// How the processes talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +90,30 @@ struct Number {
 struct Text {
     #[prost(string, tag = "1")]
     text: String,
+}
+
+/// Over HTTP they are the body as it is.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Data {
+    #[prost(bytes = "bytes", tag = "1")]
+    data: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+struct Points {
+    #[prost(message, repeated, tag = "1")]
+    points: Vec<Point>,
+}
+
+/// As in the interface of the component `callee`.
+#[derive(Clone, Copy, PartialEq, prost::Message, Serialize, Deserialize)]
+struct Point {
+    #[prost(sint32, tag = "1")]
+    x: i32,
+    #[prost(sint32, tag = "2")]
+    y: i32,
+    #[prost(double, tag = "3")]
+    weight: f64,
 }
 
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
@@ -85,6 +136,35 @@ struct Item {
 impl Number {
     fn next(self) -> Number {
         let number = self.number.wrapping_add(1);
+        Number { number }
+    }
+}
+
+impl Data {
+    fn of(size: usize) -> Data {
+        let data = vec![7; size].into();
+        Data { data }
+    }
+
+    fn count(&self) -> Number {
+        let number = self.data.len() as u32;
+        Number { number }
+    }
+}
+
+impl Points {
+    fn hundred() -> Points {
+        let point = |n| Point {
+            x: n,
+            y: -n,
+            weight: f64::from(n),
+        };
+        let points = (0..100).map(point).collect();
+        Points { points }
+    }
+
+    fn count(&self) -> Number {
+        let number = self.points.len() as u32;
         Number { number }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 
 use anyhow::{Context, Result, ensure};
+use axum::http::request;
 use axum::http::uri::PathAndQuery;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -19,7 +20,7 @@ use tokio::runtime::Runtime;
 use tonic::client::{Grpc, GrpcService};
 use tonic_prost::ProstCodec;
 
-use super::{Call, Items, Number, Protocol, Text};
+use super::{Call, Data, Items, NEW_COUNTER, Number, Points, Protocol, Text};
 
 /// A client with a thread of its caller's.
 #[derive(Debug)]
@@ -30,8 +31,14 @@ pub(crate) struct Client {
 
 #[derive(Debug)]
 enum Connection {
-    Http(http1::SendRequest<Full<Bytes>>, SocketAddr),
+    Http(Http1),
     Grpc(Grpc<Http2>),
+}
+
+#[derive(Debug)]
+struct Http1 {
+    sender: http1::SendRequest<Full<Bytes>>,
+    server: SocketAddr,
 }
 
 impl Client {
@@ -66,7 +73,7 @@ impl Connection {
             Protocol::Http => {
                 let (sender, connection) = http1::handshake(stream).await?;
                 drive(connection);
-                Connection::Http(sender, server)
+                Connection::Http(Http1 { sender, server })
             }
             Protocol::Grpc => {
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
@@ -81,7 +88,17 @@ impl Connection {
         let text = Text {
             text: "0123456789".repeat(10),
         };
-        let items = Items::hundred();
+        let (points, items) = (Points::hundred(), Items::hundred());
+        let data = Data::of(match call {
+            Call::SmallBytes => 16 << 10,
+            Call::LargeBytes => 1 << 20,
+            _ => 0,
+        });
+        let counter = match call {
+            Call::Method => self.json(NEW_COUNTER, Number::default()).await?,
+            _ => Number::default(),
+        };
+        let path = call.path();
         let mut count = 0;
         while go_on(count) {
             let right = match call {
@@ -89,45 +106,91 @@ impl Connection {
                     let number = Number {
                         number: count as u32,
                     };
-                    self.one::<_, Number>(call, number).await? == number.next()
+                    self.json::<_, Number>(path, number).await? == number.next()
                 }
-                Call::Text => self.one::<_, Text>(call, text.clone()).await? == text,
-                Call::Items => self.one::<_, Number>(call, items.clone()).await? == items.count(),
+                Call::Text => self.json::<_, Text>(path, text.clone()).await? == text,
+                Call::SmallBytes | Call::LargeBytes => {
+                    self.bytes(path, data.clone()).await? == data.count()
+                }
+                Call::Points => {
+                    self.json::<_, Number>(path, points.clone()).await? == points.count()
+                }
+                Call::Items => self.json::<_, Number>(path, items.clone()).await? == items.count(),
+                Call::Method => self.method(path, counter).await?.number == count as u32 + 1,
             };
-            ensure!(right, "{} is answered with something else", call.path());
+            ensure!(right, "{path} is answered with something else");
             count += 1;
         }
         Ok(count)
     }
 
-    async fn one<Q, A>(&mut self, call: Call, question: Q) -> Result<A>
+    /// A message, as JSON where it goes over HTTP.
+    async fn json<Q, A>(&mut self, path: &'static str, question: Q) -> Result<A>
     where
         Q: prost::Message + Serialize + 'static,
         A: prost::Message + DeserializeOwned + Default + 'static,
     {
         match self {
-            Connection::Http(sender, server) => {
-                let body = Full::from(serde_json::to_vec(&question)?);
-                let request = Request::post(call.path())
-                    .header("host", server.to_string())
-                    .header("content-type", "application/json")
-                    .body(body)?;
-                sender.ready().await?;
-                let response = sender.send_request(request).await?;
-                let status = response.status();
-                ensure!(status.is_success(), "answered with status {status}");
-                let body = response.into_body().collect().await?.to_bytes();
-                Ok(serde_json::from_slice(&body)?)
+            Connection::Http(http) => {
+                let body = serde_json::to_vec(&question)?;
+                http.ask(
+                    Request::post(path).header("content-type", "application/json"),
+                    body,
+                )
+                .await
             }
-            Connection::Grpc(client) => {
-                client.ready().await.context("the connection is lost")?;
-                let path = PathAndQuery::from_static(call.path());
-                let codec = ProstCodec::<Q, A>::default();
-                let request = tonic::Request::new(question);
-                Ok(client.unary(request, path, codec).await?.into_inner())
-            }
+            Connection::Grpc(client) => unary(client, path, question).await,
         }
     }
+
+    /// Bytes, which are a body by themselves.
+    async fn bytes(&mut self, path: &'static str, data: Data) -> Result<Number> {
+        match self {
+            Connection::Http(http) => http.ask(Request::post(path), data.data).await,
+            Connection::Grpc(client) => unary(client, path, data).await,
+        }
+    }
+
+    /// What has an id, which is part of the path where it goes over HTTP.
+    async fn method(&mut self, path: &'static str, id: Number) -> Result<Number> {
+        match self {
+            Connection::Http(http) => {
+                let path = format!("{path}/{}", id.number);
+                http.ask(Request::get(path), Bytes::new()).await
+            }
+            Connection::Grpc(client) => unary(client, path, id).await,
+        }
+    }
+}
+
+impl Http1 {
+    /// Sends a request, and reads the answer as JSON.
+    async fn ask<A: DeserializeOwned>(
+        &mut self,
+        request: request::Builder,
+        body: impl Into<Bytes>,
+    ) -> Result<A> {
+        let request = request.header("host", self.server.to_string());
+        let request = request.body(Full::new(body.into()))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        ensure!(status.is_success(), "answered with status {status}");
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(serde_json::from_slice(&body)?)
+    }
+}
+
+async fn unary<Q, A>(client: &mut Grpc<Http2>, path: &'static str, question: Q) -> Result<A>
+where
+    Q: prost::Message + 'static,
+    A: prost::Message + Default + 'static,
+{
+    client.ready().await.context("the connection is lost")?;
+    let path = PathAndQuery::from_static(path);
+    let codec = ProstCodec::<Q, A>::default();
+    let request = tonic::Request::new(question);
+    Ok(client.unary(request, path, codec).await?.into_inner())
 }
 
 fn drive<E>(connection: impl Future<Output = Result<(), E>> + Send + 'static) {

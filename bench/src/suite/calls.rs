@@ -1,5 +1,8 @@
-//! Suite `calls`: what a call of one service by another costs, beside the same call between two
-//! processes, over HTTP and over gRPC.
+//! Suite `calls`: what a call of one service by another costs, beside the same call within one store,
+//! and between two processes, over HTTP and over gRPC.
+
+mod check;
+mod composed;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -41,9 +44,12 @@ const CASES: [(&str, &str, f64); 7] = [
     ("method", "a method of a resource", 3_000.0),
 ];
 
+/// The same two components as one.
+const COMPOSED: &str = "composed";
+
 /// Between two processes: the subject, the native server that answers, what it is.
 const REMOTE: [(&str, &str, Protocol, &str); 2] = [
-    ("http", "http-calls", Protocol::Http, "JSON over HTTP/1.1"),
+    ("http", "http-calls", Protocol::Http, "HTTP/1.1"),
     ("grpc", "grpc-calls", Protocol::Grpc, "gRPC"),
 ];
 
@@ -55,16 +61,27 @@ const PERCENT_OF_REMOTE: f64 = 100.0 / 30.0;
 const FIRST: u64 = 50;
 
 pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
+    let hundred = check::Application::new()?;
     for round in 0..bench.rounds {
         stop_if_interrupted()?;
         eprintln!("  round {} of {}", round + 1, bench.rounds);
         if bench.subject(SKEP_REUSE).is_some() {
-            let server = start_two(bench)?;
-            for (case, ..) in CASES {
-                if let Err(error) = one_case(bench, &server, case, round, results) {
-                    stop_if_interrupted()?;
-                    results.note(NAME, format!("{case}: {error:#}"));
+            for subject in [SKEP_REUSE, COMPOSED] {
+                let server = match subject {
+                    COMPOSED => start_composed(bench)?,
+                    _ => start_two(bench)?,
+                };
+                for (case, ..) in CASES {
+                    let key = Key::new(NAME, subject, case);
+                    if let Err(error) = one_case(bench, &server, &key, round, results) {
+                        stop_if_interrupted()?;
+                        results.note(NAME, format!("{subject}, {case}: {error:#}"));
+                    }
                 }
+            }
+            if let Err(error) = hundred.measure(bench, round, results) {
+                stop_if_interrupted()?;
+                results.note(NAME, format!("check: {error:#}"));
             }
         }
         if bench.subject(AXUM).is_some() {
@@ -85,7 +102,7 @@ pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
 fn one_case(
     bench: &Bench,
     server: &Server,
-    case: &str,
+    key: &Key,
     round: usize,
     results: &mut Results,
 ) -> Result<()> {
@@ -93,7 +110,7 @@ fn one_case(
     let mut calls = |count: u64| -> Result<(Duration, Duration)> {
         let before = server.process.usage().cpu;
         let began = Instant::now();
-        let answer = connection.get(&format!("/{case}/{count}"))?;
+        let answer = connection.get(&format!("/{}/{count}", key.case))?;
         let took = began.elapsed();
         ensure!(
             answer.status == 200,
@@ -108,10 +125,9 @@ fn one_case(
     let wanted = bench.seconds as f64 / took.as_secs_f64().max(1e-6) * FIRST as f64;
     let count = (wanted as u64).max(FIRST);
     let (took, cpu) = calls(count)?;
-    let key = Key::new(NAME, SKEP_REUSE, case);
     for (metric, time) in [(CPU_NS, cpu), (WALL_NS, took)] {
         let each = time.as_secs_f64() * 1e9 / count as f64;
-        results.record(&key, metric, round, each);
+        results.record(key, metric, round, each);
     }
     Ok(())
 }
@@ -162,16 +178,40 @@ fn start_two(bench: &Bench) -> Result<Server> {
     start(bench.server_cores, "/nothing/0", &launch).context("starting skep with two services")
 }
 
+/// Both in one component, as one service.
+fn start_composed(bench: &Bench) -> Result<Server> {
+    let caller = bench.programs.component("caller.wasm")?;
+    let callee = bench.programs.component("callee.wasm")?;
+    let composed = composed::compose(&caller, &callee).context("composing caller and callee")?;
+    let launch = |address: SocketAddr| {
+        let text = format!(
+            "name = \"bench\"\n[http]\nlisten = \"{address}\"\n\
+             [service.composed]\ncomponent = \"composed.wasm\"\nroutes = [\"/{{*rest}}\"]\n\
+             instances = {{ warm = 1, reuse = {REUSE} }}\n\
+             limits = {{ cpu = \"300s\", deadline = \"300s\" }}\n"
+        );
+        let launch = bench.programs.application(&text)?;
+        let files = launch.files.as_ref().context("it has a directory")?;
+        std::fs::write(files.path().join("composed.wasm"), &composed)?;
+        Ok(launch)
+    };
+    start(bench.server_cores, "/nothing/0", &launch).context("starting skep with the composition")
+}
+
 pub(super) fn method(bench: &Bench) -> String {
     format!(
         "Two services in one process, instances kept. A request makes one of them call the other as \
          often as fits into {} s; the CPU time of the whole process and the time by the clock, each \
          divided by the number of calls, are what a call costs: the caller's guest, the host, the \
-         callee's guest. Medians of {} rounds. Beside it, the same calls from one native process to \
-         another over loopback, one after the other over one connection: as JSON over HTTP/1.1 from \
-         hyper to axum, and as protobuf over gRPC from tonic to tonic, each on a connection of \
-         hyper's. There the CPU time is that of both processes; the client has one thread and a core \
-         of its own.",
+         callee's guest. Medians of {} rounds. Beside it, the same two components composed into one, \
+         which is one service: they share a store, a deadline and a life, and a call between them is \
+         what wasmtime compiled. And the same calls from one native process to another over loopback, \
+         one after the other over one connection: as JSON over HTTP/1.1 from hyper to axum, and as \
+         protobuf over gRPC from tonic to tonic, each on a connection of hyper's. There bytes are the \
+         body itself and not JSON, and the method is a request with an id in its path, or in its \
+         message. The CPU time is that of both processes; the client has one thread and a core of its \
+         own.\n\nThe hundred services have a contract each and no code that does anything; each calls up \
+         to four others. Time from spawning `skep check` to its end, with its files in the page cache.",
         bench.seconds, bench.rounds
     )
 }
@@ -184,6 +224,8 @@ pub(super) fn tables(results: &Results) -> Vec<Table> {
             cell(results.median(key, CPU_NS)),
             cell(results.median(key, WALL_NS)),
         ];
+        let composed = Key::new(NAME, COMPOSED, key.case.as_str());
+        row.push(cell(results.ratio(key, &composed, CPU_NS)));
         for (subject, ..) in REMOTE {
             let remote = Key::new(NAME, subject, key.case.as_str());
             for metric in [CPU_NS, WALL_NS] {
@@ -195,26 +237,34 @@ pub(super) fn tables(results: &Results) -> Vec<Table> {
     let calls = CASES
         .iter()
         .filter_map(|(case, what, _)| row((*what).to_owned(), &Key::new(NAME, SKEP_REUSE, *case)));
+    let composed = CASES.iter().filter_map(|(case, what, _)| {
+        row(
+            format!("{what}, in one store"),
+            &Key::new(NAME, COMPOSED, *case),
+        )
+    });
     let remote = REMOTE.iter().flat_map(|(subject, _, _, how)| {
         Call::ALL.into_iter().filter_map(move |call| {
             let what = CASES.iter().find(|(case, ..)| *case == call.case())?.1;
             let key = Key::new(NAME, *subject, call.case());
-            row(format!("{what}, as {how}"), &key)
+            row(format!("{what}, over {how}"), &key)
         })
     });
-    vec![Table {
+    let calls = Table {
         title: "A call".into(),
         header: vec![
             "call",
             "CPU ns",
             "wall ns",
+            "its CPU ÷ one store's",
             "HTTP's CPU ÷ it",
             "HTTP's wall ÷ it",
             "gRPC's CPU ÷ it",
             "gRPC's wall ÷ it",
         ],
-        rows: calls.chain(remote).collect(),
-    }]
+        rows: calls.chain(composed).chain(remote).collect(),
+    };
+    vec![calls, check::table(results)]
 }
 
 pub(super) fn goals(results: &Results) -> Vec<Goal> {
@@ -229,7 +279,7 @@ pub(super) fn goals(results: &Results) -> Vec<Goal> {
         let call = Key::new(NAME, SKEP_REUSE, case);
         let remote = Key::new(NAME, *subject, case);
         Goal {
-            text: format!("wall time of a call ÷ the same as {how}: {what}"),
+            text: format!("wall time of a call ÷ the same over {how}: {what}"),
             measured: results
                 .ratio(&call, &remote, WALL_NS)
                 .map(|part| part * 100.0),
@@ -237,5 +287,5 @@ pub(super) fn goals(results: &Results) -> Vec<Goal> {
             unit: "%",
         }
     });
-    costs.chain(parts).collect()
+    costs.chain(parts).chain(check::goals(results)).collect()
 }
