@@ -14,7 +14,7 @@ macro_rules! failpoint {
 }
 
 #[cfg(feature = "failpoints")]
-pub use armed::{on, pass};
+pub use armed::{from_environment, on, pass};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -30,6 +30,21 @@ mod armed {
     /// From now on, whoever passes the place does this first. Replaces what was said of it before.
     pub fn on(name: &str, action: impl Fn() + Send + Sync + 'static) {
         ACTIONS.lock().insert(name.to_owned(), Arc::new(action));
+    }
+
+    /// `SKEP_FAILPOINT=NAME:FILE` ends this process at that place as soon as there is such a file, as a
+    /// loss of power would: nothing is tidied up.
+    pub fn from_environment() {
+        let said = std::env::var("SKEP_FAILPOINT").unwrap_or_default();
+        let Some((name, file)) = said.rsplit_once(':') else {
+            return;
+        };
+        let file = std::path::PathBuf::from(file);
+        on(name, move || {
+            if file.exists() {
+                std::process::abort();
+            }
+        });
     }
 
     /// Called at the place.

@@ -49,6 +49,8 @@ enum Command {
 fn main() -> ExitCode {
     // A trap must not cost a native backtrace, whatever the environment says.
     skep::log::backtrace::disable_native();
+    #[cfg(feature = "failpoints")]
+    skep::failpoint::from_environment();
     match Skep::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),

@@ -200,6 +200,7 @@ impl Running {
         let new = application.manifest.services.keys().filter(new).cloned();
         let entry = bench.begin(&application, &reason, new.collect()).await?;
         revisions.extend(entry.noted.revisions.clone());
+        failpoint!("change::noted");
         let number = before.generation.number() + 1;
         let prepared = bench
             .prepare(&self.desk, &application, Some(before), number, &revisions)
@@ -215,7 +216,9 @@ impl Running {
                 return Err(error);
             }
         };
+        failpoint!("change::built");
         let proved = self.prove(before, &prepared).await;
+        failpoint!("change::proved");
         prepared.entry = Some(entry);
         if let Err(error) = proved {
             self.give_up(before, prepared, &error, "its deploy has been refused")
@@ -241,7 +244,9 @@ impl Running {
                     .await;
                 return Err(error);
             }
+            failpoint!("change::written-down");
             let changed = self.switch(before, prepared, began);
+            failpoint!("change::switched");
             entry.tidy();
             return Ok(changed);
         }

@@ -148,3 +148,121 @@ async fn killed_at_any_instant_it_serves_what_was_acknowledged() {
         host = started;
     }
 }
+
+/// Each step of a deploy at which the host may be killed, and whether the deploy is done by then.
+const STEPS: [(&str, bool); 14] = [
+    ("durable::created", false),
+    ("durable::written", false),
+    ("durable::synced", false),
+    ("durable::renamed", false),
+    ("store::put", false),
+    ("journal::begun", false),
+    ("change::noted", false),
+    ("change::built", false),
+    ("change::proved", false),
+    ("journal::committed", true),
+    ("change::written-down", true),
+    ("change::switched", true),
+    ("journal::forgot", true),
+    ("store::collect", true),
+];
+
+/// What is in the state directory beside the journal: whole components, and only those that a
+/// generation names.
+fn kept(host: &Host) -> Vec<String> {
+    let kept = std::fs::read_dir(host.directory().join(".skep/components")).unwrap();
+    let names = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+#[tokio::test]
+async fn killed_at_each_step_of_a_deploy_it_serves_the_old_or_the_new() {
+    let mut host = application().start().await;
+    let mut serves = 1;
+    for (number, (step, done)) in (2..).zip(STEPS) {
+        let armed = host.directory().join("armed");
+        let failpoint = format!("{step}:{}", armed.display());
+        host = host
+            .killed_and_started_with(&[("SKEP_FAILPOINT", &failpoint)])
+            .await;
+        let whole = kept(&host).len();
+        std::fs::write(&armed, "").unwrap();
+        // What is collected is what nobody names: something has to lie about.
+        let stray = host
+            .directory()
+            .join(".skep/components")
+            .join(format!("{number:064x}.wasm"));
+        if step == "store::collect" {
+            std::fs::write(&stray, "stray").unwrap();
+        }
+        let said = host.deploy("leaf", number, '0');
+        super::fixture::eventually("the host's end", async || {
+            (!host.is_running()).then_some(())
+        })
+        .await;
+        std::fs::remove_file(&armed).unwrap();
+        host = host.killed_and_started().await;
+        if done {
+            serves = number;
+        } else {
+            assert_ne!(said.code, Some(0), "{step}: it was acknowledged");
+            let undone = host.log_text().contains("a deploy of `leaf` was under way");
+            let noted = !step.starts_with("durable") && step != "store::put";
+            assert_eq!(undone, noted, "{step}: {}", host.log_text());
+        }
+        assert_eq!(versions(&host).await[3], serves, "killed at {step}");
+        let left = kept(&host);
+        assert_eq!(left.len(), whole + usize::from(done), "{step}: {left:?}");
+        assert!(
+            left.iter().all(|name| !name.starts_with('.')),
+            "{step}: {left:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn killed_in_the_midst_of_a_rollback_and_of_an_apply_it_serves_one_or_the_other() {
+    let mut host = application().start().await;
+    host.deploy("leaf", 2, '0').expect(0);
+    for (step, leaf) in [("change::proved", 2), ("journal::committed", 1)] {
+        let armed = host.directory().join("armed");
+        let failpoint = format!("{step}:{}", armed.display());
+        host = host
+            .killed_and_started_with(&[("SKEP_FAILPOINT", &failpoint)])
+            .await;
+        std::fs::write(&armed, "").unwrap();
+        host.command("rollback", &["leaf", "--to", "1"]);
+        std::fs::remove_file(&armed).unwrap();
+        host = host.killed_and_started().await;
+        assert_eq!(
+            versions(&host).await,
+            [1, 1, leaf, leaf],
+            "killed at {step}"
+        );
+    }
+    for (step, version) in [("change::proved", 1), ("journal::committed", 3)] {
+        let armed = host.directory().join("armed");
+        let failpoint = format!("{step}:{}", armed.display());
+        host = host
+            .killed_and_started_with(&[("SKEP_FAILPOINT", &failpoint)])
+            .await;
+        let files = ["front", "middle", "leaf"].map(|name| {
+            let file = host.directory().join(format!("{name}.wasm"));
+            (name, std::fs::read(&file).unwrap(), file)
+        });
+        for (name, _, file) in &files {
+            std::fs::write(file, versioned(name, 3, '0')).unwrap();
+        }
+        std::fs::write(&armed, "").unwrap();
+        host.command("apply", &[]);
+        std::fs::remove_file(&armed).unwrap();
+        if version == 1 {
+            // What was not applied is not to be taken from disk at the next start.
+            for (_, bytes, file) in &files {
+                std::fs::write(file, bytes).unwrap();
+            }
+        }
+        host = host.killed_and_started().await;
+        assert_eq!(versions(&host).await, [version; 4], "killed at {step}");
+    }
+}
