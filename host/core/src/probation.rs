@@ -21,9 +21,11 @@ use crate::size::ByteSize;
 
 mod chance;
 mod growth;
+mod moments;
 
 use chance::chance;
 use growth::Growth;
+use moments::Moments;
 
 /// How long a candidate is watched.
 pub const FOR: Duration = Duration::from_secs(60);
@@ -36,10 +38,10 @@ pub const ERRORS: Percent = Percent::new(1);
 pub const CRASHES: u32 = 2;
 /// More hides every crash there may be in a probation.
 pub const CRASHES_MAX: u32 = 1000;
-/// Of the predecessor's 99th percentile.
-pub const P99: Percent = Percent::new(200);
+/// Of what the predecessor's calls took.
+pub const LATENCY: Percent = Percent::new(200);
 /// Beyond that: what nobody notices, whatever the ratio, and more than a busy machine adds.
-pub const P99_MORE: Duration = Duration::from_millis(20);
+pub const LATENCY_MORE: Duration = Duration::from_millis(20);
 /// Of the predecessor's peak.
 pub const MEMORY: Percent = Percent::new(200);
 
@@ -48,11 +50,11 @@ const MEMORY_MORE: u64 = 4 << 20;
 
 /// Calls that a candidate gets before it is judged by them.
 const CALLS_MIN: u64 = 20;
-/// Calls of the predecessor without which its 99th percentile says nothing.
-const CALLS_FOR_P99: u64 = 100;
-/// Windows in which calls are slow before that counts: a machine that stands still for a moment makes
-/// many calls slow, and all in one.
-const SLOW_WINDOWS: u32 = 3;
+/// Calls of the predecessor without which its latency says nothing.
+const CALLS_FOR_LATENCY: u64 = 100;
+/// Where latencies are compared: the median is the steadier measure, the 99th percentile the one that
+/// people notice.
+const PERCENTILES: [u32; 2] = [50, 99];
 
 /// The predecessor was good: so many calls of it are taken for granted, lest nothing be known of it.
 const TRUSTED_CALLS: u64 = 20;
@@ -74,11 +76,12 @@ pub struct Probation {
     pub errors: Percent,
     /// Crashes that are too many, if the predecessor has fewer.
     pub crashes: u32,
-    /// Of the predecessor's 99th percentile: what the candidate's may be.
-    pub p99: Percent,
+    /// Of the predecessor's latency, at the median and at the 99th percentile: what the candidate's
+    /// may be.
+    pub latency: Percent,
     /// Added to that.
     #[serde(with = "crate::duration::millis")]
-    pub p99_more: Duration,
+    pub latency_more: Duration,
     /// Of the predecessor's peak: what an instance of the candidate may grow to hold.
     pub memory: Percent,
 }
@@ -89,8 +92,8 @@ impl Default for Probation {
             length: FOR,
             errors: ERRORS,
             crashes: CRASHES,
-            p99: P99,
-            p99_more: P99_MORE,
+            latency: LATENCY,
+            latency_more: LATENCY_MORE,
             memory: MEMORY,
         }
     }
@@ -138,17 +141,19 @@ pub enum Evidence {
     },
     /// Calls take longer.
     Slow {
-        /// The candidate's calls that took longer than `bound`.
+        /// Where they were compared: the 50th or the 99th.
+        percentile: u32,
+        /// The candidate's calls that took longer than `bound`, but for its worst moments.
         candidate: Share,
         /// The predecessor's that did.
         predecessor: Share,
         #[serde(rename = "bound_us", with = "crate::duration::micros")]
         bound: Duration,
-        /// 99th percentiles.
-        #[serde(rename = "candidate_p99_us", with = "crate::duration::micros")]
-        candidate_p99: Duration,
-        #[serde(rename = "predecessor_p99_us", with = "crate::duration::micros")]
-        predecessor_p99: Duration,
+        /// What calls took at that percentile.
+        #[serde(rename = "candidate_us", with = "crate::duration::micros")]
+        candidate_took: Duration,
+        #[serde(rename = "predecessor_us", with = "crate::duration::micros")]
+        predecessor_took: Duration,
     },
     /// An instance holds more and more memory.
     Memory {
@@ -184,8 +189,8 @@ pub struct Judge {
     /// And what it did beside the candidate.
     beside: Record,
     growth: Growth,
-    /// Windows in which the candidate was slow.
-    slow_windows: u32,
+    /// For each of the percentiles.
+    slow: [Moments; PERCENTILES.len()],
 }
 
 impl Judge {
@@ -199,7 +204,7 @@ impl Judge {
             ever,
             beside: Record::default(),
             growth: Growth::default(),
-            slow_windows: 0,
+            slow: Default::default(),
         }
     }
 
@@ -211,16 +216,15 @@ impl Judge {
         self.beside.add(predecessor);
         self.candidate.add(candidate);
         self.growth.note(candidate.memory);
-        let bound = self.bound();
-        if let Some(bound) = bound
-            && slower_than(&candidate.latency, bound)
-        {
-            self.slow_windows += 1;
+        for (place, percentile) in PERCENTILES.into_iter().enumerate() {
+            if let Some(bound) = self.bound(percentile) {
+                self.slow[place].note(above(&candidate.latency, bound));
+            }
         }
         let evidence = self
             .crashes()
             .or_else(|| self.errors())
-            .or_else(|| self.slow(bound?))
+            .or_else(|| self.slow())
             .or_else(|| self.memory());
         match evidence {
             Some(evidence) => Verdict::Bad(evidence),
@@ -247,12 +251,12 @@ impl Judge {
         };
         let candidate = share(&self.candidate);
         let predecessor = share(self.predecessor(CALLS_MIN));
-        let allowed = match predecessor.count {
-            0 => CHANCE_OF_FIRST_CRASHES,
-            _ => CHANCE,
+        let (trusted, allowed) = match predecessor.count {
+            0 => (TRUSTED_CALLS_WITHOUT_CRASH, CHANCE_OF_FIRST_CRASHES),
+            _ => (0, CHANCE),
         };
         let bad = candidate.count >= u64::from(self.settings.crashes.max(1))
-            && chance(candidate, predecessor.with(TRUSTED_CALLS_WITHOUT_CRASH)) <= allowed;
+            && chance(candidate, predecessor.with(trusted)) <= allowed;
         bad.then_some(Evidence::Crashes {
             candidate,
             predecessor,
@@ -275,37 +279,42 @@ impl Judge {
         })
     }
 
-    /// What a call of the candidate may take if it is to count as no slower than nearly all of the
-    /// predecessor's; `None` if too little is known of those.
-    fn bound(&self) -> Option<Duration> {
-        let latency = &self.predecessor(CALLS_FOR_P99).latency;
-        let p99 = latency.percentile(99.0)?;
-        let known = latency.count() >= CALLS_FOR_P99;
-        known.then(|| {
-            self.settings
-                .p99
-                .of(p99)
-                .saturating_add(self.settings.p99_more)
-        })
+    /// What a call of the candidate may take if it is not to count as slow; `None` if too little is
+    /// known of the predecessor.
+    fn bound(&self, percentile: u32) -> Option<Duration> {
+        let latency = &self.predecessor(CALLS_FOR_LATENCY).latency;
+        let took = latency.percentile(f64::from(percentile))?;
+        let known = latency.count() >= CALLS_FOR_LATENCY;
+        let Probation {
+            latency,
+            latency_more,
+            ..
+        } = self.settings;
+        known.then(|| latency.of(took).saturating_add(latency_more))
     }
 
-    fn slow(&self, bound: Duration) -> Option<Evidence> {
-        let share = |record: &Record| Share {
-            count: record.latency.count_above(bound),
-            calls: record.latency.count(),
-        };
-        let before = self.predecessor(CALLS_FOR_P99);
-        let (candidate, predecessor) = (share(&self.candidate), share(before));
+    fn slow(&self) -> Option<Evidence> {
+        let mut places = PERCENTILES.into_iter().zip(&self.slow);
+        places.find_map(|(percentile, moments)| self.slow_at(percentile, moments))
+    }
+
+    fn slow_at(&self, percentile: u32, moments: &Moments) -> Option<Evidence> {
+        let bound = self.bound(percentile)?;
+        let before = &self.predecessor(CALLS_FOR_LATENCY).latency;
+        let (candidate, predecessor) = (moments.but_for_the_worst()?, above(before, bound));
+        // So many may be: then the bound is the percentile itself.
+        let usual = u64::from(100 - percentile);
         let bad = candidate.calls >= CALLS_MIN
-            && self.slow_windows >= SLOW_WINDOWS
-            && slower_than(&self.candidate.latency, bound)
+            && candidate.count * 100 > candidate.calls * usual
             && chance(candidate, predecessor) <= CHANCE;
+        let took = |latency: &Histogram| latency.percentile(f64::from(percentile));
         bad.then(|| Evidence::Slow {
+            percentile,
             candidate,
             predecessor,
             bound,
-            candidate_p99: self.candidate.p99(),
-            predecessor_p99: before.p99(),
+            candidate_took: took(&self.candidate.latency).unwrap_or_default(),
+            predecessor_took: took(before).unwrap_or_default(),
         })
     }
 
@@ -326,9 +335,11 @@ impl Judge {
     }
 }
 
-/// Whether the 99th percentile is beyond the bound.
-fn slower_than(latency: &Histogram, bound: Duration) -> bool {
-    latency.count_above(bound) * 100 > latency.count()
+fn above(latency: &Histogram, bound: Duration) -> Share {
+    Share {
+        count: latency.count_above(bound),
+        calls: latency.count(),
+    }
 }
 
 impl Record {
@@ -339,10 +350,6 @@ impl Record {
         self.crashes += window.crashes;
         self.latency.add(&window.latency);
         self.memory_peak = self.memory_peak.max(window.memory);
-    }
-
-    fn p99(&self) -> Duration {
-        self.latency.percentile(99.0).unwrap_or_default()
     }
 }
 
@@ -389,15 +396,16 @@ impl fmt::Display for Evidence {
                 candidate.count, candidate.calls, predecessor.count, predecessor.calls
             ),
             Self::Slow {
+                percentile,
                 candidate,
                 predecessor,
                 bound,
-                candidate_p99,
-                predecessor_p99,
+                candidate_took,
+                predecessor_took,
             } => write!(
                 f,
                 "{candidate} calls took longer than {bound:?}, before {predecessor}; \
-                 p99 {candidate_p99:?} instead of {predecessor_p99:?}"
+                 p{percentile} {candidate_took:?} instead of {predecessor_took:?}"
             ),
             Self::Memory {
                 candidate,

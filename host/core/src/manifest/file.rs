@@ -432,13 +432,14 @@ table! {
         /// Crashes that are too many, if the revision before has fewer in as many calls.
         #[schemars(extend("default" = probation::CRASHES), range(min = 1, max = probation::CRASHES_MAX))]
         "crashes" crashes: u32,
-        /// Of the 99th percentile of the revision before, which takes a hundred calls to know: what one
-        /// call of a hundred may exceed, `p99-more` added.
-        #[schemars(extend("default" = probation::P99.to_string()))]
-        "p99" p99: Percent,
+        /// Of what calls of the revision before took, at the median and at the 99th percentile, which
+        /// takes a hundred calls to know: what they may take, `latency-more` added. Moments in which
+        /// the machine stands still do not count.
+        #[schemars(extend("default" = probation::LATENCY.to_string()))]
+        "latency" latency: Percent,
         /// Added to that.
-        #[schemars(extend("default" = text(probation::P99_MORE)))]
-        "p99-more" p99_more: Time,
+        #[schemars(extend("default" = text(probation::LATENCY_MORE)))]
+        "latency-more" latency_more: Time,
         /// Of what an instance of the revision before held at most: what one may hold that goes on
         /// growing.
         #[schemars(extend("default" = probation::MEMORY.to_string()))]

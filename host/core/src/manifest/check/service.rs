@@ -217,7 +217,7 @@ impl Checker {
         let length = self.time_between(&file.length, "for", Duration::ZERO..=probation::FOR_MAX);
         let crashes = self.count_between(&file.crashes, "crashes", 1..=probation::CRASHES_MAX);
         let more = Duration::ZERO..=limits::DEADLINE_MAX;
-        let more = self.time_between(&file.p99_more, "p99-more", more);
+        let more = self.time_between(&file.latency_more, "latency-more", more);
         let mut percent = |field, key, from, to, default| {
             let range = Percent::new(from)..=Percent::new(to);
             self.between(field, key, range, Percent::to_string)
@@ -227,8 +227,8 @@ impl Checker {
             length: length.unwrap_or(default.length),
             errors: percent(&file.errors, "errors", 0, 100, default.errors),
             crashes: crashes.map_or(default.crashes, |crashes| crashes.value),
-            p99: percent(&file.p99, "p99", 100, PERCENT_MAX, default.p99),
-            p99_more: more.unwrap_or(default.p99_more),
+            latency: percent(&file.latency, "latency", 100, PERCENT_MAX, default.latency),
+            latency_more: more.unwrap_or(default.latency_more),
             memory: percent(&file.memory, "memory", 100, PERCENT_MAX, default.memory),
         }
     }

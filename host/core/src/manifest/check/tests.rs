@@ -669,14 +669,14 @@ fn life_of_a_service() {
             "#]],
         ),
         (
-            "probation = { for = \"2d\", errors = \"0.5%\", crashes = 0, p99 = \"99%\", memory = 2, p99-floor = \"1s\" }",
+            "probation = { for = \"2d\", errors = \"0.5%\", crashes = 0, latency = \"99%\", memory = 2, latency-floor = \"1s\" }",
             expect![[r#"
                 5:21 out-of-range «"2d"» `for` must be at most 1d, not 2d — out of range (from 0ms to 1d)
                 5:36 bad-percentage «"0.5%"» a percentage is a whole number and its sign, like "5%"; at most 10000% — value of `errors`
                 5:54 out-of-range «0» `crashes` must be at least 1, not 0 — out of range (from 1 to 1000)
-                5:63 out-of-range «"99%"» `p99` must be at least 100%, not 99% — out of range (from 100% to 10000%)
-                5:79 wrong-type «2» `memory` must be a percentage such as "5%", not a whole number — is a whole number
-                5:82 unknown-key «p99-floor» `service.cart.probation` has no key `p99-floor` — unknown key (known keys: for, errors, crashes, p99, p99-more, memory)
+                5:67 out-of-range «"99%"» `latency` must be at least 100%, not 99% — out of range (from 100% to 10000%)
+                5:83 wrong-type «2» `memory` must be a percentage such as "5%", not a whole number — is a whole number
+                5:86 unknown-key «latency-floor» `service.cart.probation` has no key `latency-floor` — unknown key (known keys: for, errors, crashes, latency, latency-more, memory)
             "#]],
         ),
         (
@@ -731,11 +731,11 @@ fn a_probation_is_read_with_its_defaults() {
         length: Duration::ZERO,
         errors: Percent::new(5),
         crashes: 1,
-        p99: Percent::new(150),
-        p99_more: Duration::from_millis(1),
+        latency: Percent::new(150),
+        latency_more: Duration::from_millis(1),
         memory: Percent::new(100),
     };
-    let keys = "probation = { for = \"0s\", errors = \"5 %\", crashes = 1, p99 = \"150%\", p99-more = \"1ms\", memory = \"100%\" }";
+    let keys = "probation = { for = \"0s\", errors = \"5 %\", crashes = 1, latency = \"150%\", latency-more = \"1ms\", memory = \"100%\" }";
     assert_eq!(read(keys), expected);
 }
 

@@ -337,15 +337,15 @@ fn write_probation(probation: &Probation, to: &mut Writer) {
         length,
         errors,
         crashes,
-        p99,
-        p99_more,
+        latency,
+        latency_more,
         memory,
     } = probation;
     to.time("for", *length);
     to.text("errors", errors);
     to.text("crashes", crashes);
-    to.text("p99", p99);
-    to.time("p99-more", *p99_more);
+    to.text("latency", latency);
+    to.time("latency-more", *latency_more);
     to.text("memory", memory);
 }
 
