@@ -209,8 +209,7 @@ impl Judge {
     }
 
     /// Takes in what both did since the last time, and judges; the predecessor does something only as
-    /// long as both have traffic. `age` is the time since the switch. Once bad, always bad: whoever
-    /// goes on asking is told so again.
+    /// long as both have traffic. `age` is the time since the switch.
     pub fn judge(&mut self, age: Duration, candidate: &Window, predecessor: &Window) -> Verdict {
         self.ever.add(predecessor);
         self.beside.add(predecessor);

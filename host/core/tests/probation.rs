@@ -1,5 +1,6 @@
 //! Thousands of probations of versions that are as good as their predecessors, and of such that are
 //! not: how often the judge is wrong, and how many calls it needs to be right.
+#![allow(clippy::print_stdout, reason = "how many calls it takes is told")]
 #[allow(dead_code, reason = "the other simulations need more of it")]
 mod simulated;
 
