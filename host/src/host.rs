@@ -318,11 +318,13 @@ impl Host {
     pub async fn drain(self) {
         let began = tokio::time::Instant::now();
         self.stopping.send_replace(Stopping::Drain);
-        self.running.stop_changing().await;
+        let drain_timeout = self.running.application().manifest.http.drain_timeout;
+        let deadline = began + drain_timeout;
+        // What is still being proved then is not waited for: it has not been acknowledged.
+        let _ = tokio::time::timeout_at(deadline, self.running.stop_changing()).await;
         let mut listening = self.listening;
         let roster = self.running.roster();
         let members = || roster.members.values();
-        let deadline = began + roster.application.manifest.http.drain_timeout;
         let mut drained = tokio::time::timeout_at(deadline, &mut listening)
             .await
             .is_ok();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,15 @@ pub enum ChangeError {
     Lost,
 }
 
+/// What goes on, of what runs.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// Those that have the recipe that is wanted.
+    pub(super) members: Members,
+    /// How often each service was restarted so far.
+    pub(super) restarts: BTreeMap<ServiceName, u64>,
+}
+
 /// The state of the application that a change makes, before it serves.
 pub(super) struct Prepared {
     pub(super) generation: Arc<Generation>,
@@ -194,8 +204,9 @@ impl Running {
         }
         bench.machinery = bench.machinery.fit(&application)?;
         let application = Arc::new(application);
+        let kept = before.kept(&application);
         let new = |name: &&ServiceName| {
-            before.same(&application, name).is_none() && !revisions.contains_key(*name)
+            !kept.members.contains_key(*name) && !revisions.contains_key(*name)
         };
         let new = application.manifest.services.keys().filter(new).cloned();
         let entry = bench.begin(&application, &reason, new.collect()).await?;
@@ -203,7 +214,7 @@ impl Running {
         failpoint!("change::noted");
         let number = before.generation.number() + 1;
         let prepared = bench
-            .prepare(&self.desk, &application, Some(before), number, &revisions)
+            .prepare(&self.desk, &application, kept, number, &revisions)
             .await;
         let mut prepared = match prepared {
             Ok(prepared) => prepared,
@@ -245,12 +256,14 @@ impl Running {
                 return Err(error);
             }
             failpoint!("change::written-down");
-            let changed = self.switch(before, prepared, began);
+            // Whoever goes back knows what to; it may well be slower.
+            let watched = !entry.goes_back();
+            let changed = self.switch(before, prepared, watched, began);
             failpoint!("change::switched");
             entry.tidy();
             return Ok(changed);
         }
-        Ok(self.switch(before, prepared, began))
+        Ok(self.switch(before, prepared, true, began))
     }
 
     /// What was to serve does not: what it has begun comes to its end, and it goes.
@@ -313,6 +326,7 @@ impl Running {
         self: &Arc<Self>,
         before: &Roster,
         prepared: Prepared,
+        watched: bool,
         began: Instant,
     ) -> Changed {
         let Prepared {
@@ -371,6 +385,7 @@ impl Running {
             &before.application,
             before.generation.number(),
         );
+        let watch = watch.filter(|_| watched);
         let patience = application.manifest.http.drain_timeout;
         let workers: Vec<_> = candidates.into_iter().filter(|c| c.is_worker()).collect();
         self.roster.store(Arc::new(Roster {
@@ -405,28 +420,30 @@ impl Bench {
     ) -> Result<(), ChangeError> {
         let actual = before.generation.number();
         match expected {
-            _ if self.stopped => Err(ChangeError::Stopping),
+            _ if self.stopped.load(Ordering::Relaxed) => Err(ChangeError::Stopping),
             Some(expected) if expected != actual => Err(ChangeError::Conflict { expected, actual }),
             _ => Ok(()),
         }
     }
 
-    /// Makes what is to serve. What has the recipe of something that runs is that.
+    /// Makes what is to serve, but for what is kept.
     pub(super) async fn prepare(
         &mut self,
         desk: &Arc<Desk>,
         application: &Arc<Application>,
-        before: Option<&Roster>,
+        kept: Kept,
         number: u64,
         revisions: &BTreeMap<ServiceName, u32>,
     ) -> Result<Prepared, Vec<Mistake>> {
-        let mut members = Members::new();
+        let Kept {
+            mut members,
+            restarts,
+        } = kept;
         let mut drafts = Vec::new();
         for name in application.manifest.services.keys() {
             let slots = self.slots.len();
             self.slots.entry(name.clone()).or_insert(Slot(slots));
-            if let Some(same) = before.and_then(|before| before.same(application, name)) {
-                members.insert(name.clone(), same);
+            if members.contains_key(name) {
                 continue;
             }
             let latest = self.numbers.get(name);
@@ -443,8 +460,7 @@ impl Bench {
             let Some(settings) = application.manifest.services.get(&name) else {
                 continue;
             };
-            let earlier = before.and_then(|before| before.members.get(&name));
-            let restarts = earlier.map_or(0, |earlier| earlier.restarts());
+            let restarts = restarts.get(&name).copied().unwrap_or_default();
             let latest = self.numbers.entry(name.clone()).or_default();
             *latest = draft.order.number.max(*latest);
             let member = draft.hire(desk, settings, built, restarts);

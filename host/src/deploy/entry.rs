@@ -46,6 +46,14 @@ impl Bench {
 }
 
 impl Entry {
+    /// Whether it is a way back to what has been before.
+    pub(super) fn goes_back(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::Rollback { .. } | Reason::Restore { .. }
+        )
+    }
+
     /// It has come to nothing.
     pub(super) async fn refuse(self, error: &ChangeError) {
         let why = crate::log::chain(error).to_string();

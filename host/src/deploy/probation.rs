@@ -8,6 +8,7 @@ use skep_core::generation::Reason;
 use skep_core::probation::{Evidence, Judge, Verdict, Window};
 
 use super::Application;
+use super::change::ChangeError;
 use super::member::Member;
 use super::running::{Running, Wanted};
 use crate::service::Reading;
@@ -168,16 +169,18 @@ impl Watch {
         let because = evidence.to_string();
         let done = match self.generation {
             None => running.abort_for(member, &because).await.map(|_| ()),
-            Some(generation) => {
-                let wanted = self.wanted(running, member, generation, because);
-                match wanted {
-                    Some((wanted, expected)) => {
-                        let changed = running.change(wanted, Some(expected)).await;
-                        changed.map(|_| ())
-                    }
-                    None => return,
+            Some(generation) => loop {
+                let wanted = self.wanted(running, member, generation, because.clone());
+                let Some((wanted, expected)) = wanted else {
+                    return;
+                };
+                match running.change(wanted, Some(expected)).await {
+                    // Somebody else has changed something meanwhile.
+                    Err(ChangeError::Conflict { .. }) if running.still_has(member) => {}
+                    Err(ChangeError::Conflict { .. }) => return,
+                    changed => break changed.map(|_| ()),
                 }
-            }
+            },
         };
         if let Err(error) = done {
             tracing::error!(

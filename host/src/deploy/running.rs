@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -19,7 +20,7 @@ use skep_core::status::{Candidate, ServiceStatus};
 use tokio::sync::Mutex;
 
 use super::canary::{OnTrial, candidate};
-use super::change::arrangement;
+use super::change::{Kept, arrangement};
 use super::ledger::{Applied, Ledger};
 use super::machinery::Machinery;
 use super::member::{Chronicle, Member, Members};
@@ -43,6 +44,7 @@ pub struct Running {
     pub(super) roster: ArcSwap<Roster>,
     /// One change at a time.
     pub(super) bench: Mutex<Bench>,
+    stopped: Arc<AtomicBool>,
 }
 
 /// What runs, as others see it.
@@ -97,7 +99,7 @@ pub(super) struct Bench {
     /// What is on trial.
     pub(super) trial: Option<OnTrial>,
     /// The host stops: nothing changes any more.
-    pub(super) stopped: bool,
+    pub(super) stopped: Arc<AtomicBool>,
 }
 
 impl Running {
@@ -114,6 +116,7 @@ impl Running {
         origin: Instant,
     ) -> Result<Arc<Running>, Vec<Mistake>> {
         let desk = Desk::new(origin);
+        let stopped: Arc<AtomicBool> = Arc::default();
         let (books, last, revisions) = match resumption {
             Some(resumption) => {
                 let Resumption {
@@ -133,7 +136,7 @@ impl Running {
             numbers: BTreeMap::new(),
             books,
             trial: None,
-            stopped: false,
+            stopped: stopped.clone(),
         };
         let application = Arc::new(application);
         let new = |name: &&ServiceName| !revisions.contains_key(*name);
@@ -143,7 +146,7 @@ impl Running {
         let mut revisions = revisions;
         revisions.extend(opening.revisions.clone());
         let prepared = bench
-            .prepare(&desk, &application, None, number, &revisions)
+            .prepare(&desk, &application, Kept::default(), number, &revisions)
             .await;
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -170,6 +173,7 @@ impl Running {
             serving,
             roster: ArcSwap::from_pointee(roster),
             bench: Mutex::new(bench),
+            stopped,
         }))
     }
 
@@ -270,9 +274,11 @@ impl Running {
         &self.desk
     }
 
-    /// From now on nothing changes any more; a change that is under way comes to its end first.
+    /// From now on nothing begins to change any more. A change that is under way has as long as the
+    /// caller waits.
     pub(crate) async fn stop_changing(&self) {
-        self.bench.lock().await.stopped = true;
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(self.bench.lock().await);
     }
 }
 
@@ -289,12 +295,20 @@ impl Roster {
         self.members.iter().map(row).collect()
     }
 
+    /// What of it goes on where the application is another.
+    pub(super) fn kept(&self, application: &Application) -> Kept {
+        let names = application.manifest.services.keys();
+        let same = |name: &ServiceName| Some((name.clone(), self.same(application, name)?));
+        let restarts =
+            |(name, member): (&ServiceName, &Arc<Member>)| (name.clone(), member.restarts());
+        Kept {
+            members: names.filter_map(same).collect(),
+            restarts: self.members.iter().map(restarts).collect(),
+        }
+    }
+
     /// What runs and has the recipe that the application wants.
-    pub(super) fn same(
-        &self,
-        application: &Application,
-        name: &ServiceName,
-    ) -> Option<Arc<Member>> {
+    fn same(&self, application: &Application, name: &ServiceName) -> Option<Arc<Member>> {
         let recipe = Recipe::of(application, name)?;
         let active = self.members.get(name).filter(|m| *m.recipe() == recipe);
         let standby = || {

@@ -148,3 +148,26 @@ async fn without_a_host_a_deploy_says_so() {
         .expect(1)
         .says(&["no host answers"]);
 }
+
+#[tokio::test]
+async fn a_host_that_is_to_stop_does_not_wait_for_what_is_being_proved() {
+    let mut host = application()
+        .http("drain-timeout = \"500ms\"")
+        .start()
+        .await;
+    let manifest = std::fs::read_to_string(host.manifest()).unwrap();
+    let health = "[service.front.health]\npath = \"/wait/60000\"\ntimeout = \"30s\"\n";
+    std::fs::write(host.manifest(), format!("{manifest}{health}")).unwrap();
+    let mut apply = skep();
+    apply.arg("apply").arg(host.manifest());
+    let applied = tokio::task::spawn_blocking(move || Output::of(&mut apply));
+    // Time for its candidate to be asked for its health, which takes half a minute.
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    host.terminate();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(15), host.exit_code());
+    assert_eq!(ended.await, Ok(Some(0)), "it waits");
+    assert_ne!(applied.await.unwrap().code, Some(0), "it was acknowledged");
+    std::fs::write(host.manifest(), &manifest).unwrap();
+    let host = host.killed_and_started().await;
+    assert_eq!(host.row("front")["revision"], 1);
+}
