@@ -3,6 +3,7 @@
 //! Before it: `cli` names a manifest or a component. After it: `supervisor` starts what is built
 //! here. Everything that can be known to be wrong is found before anything starts, all at once.
 
+mod bench;
 mod build;
 mod canary;
 mod change;

@@ -151,6 +151,14 @@ impl<T> Drop for Own<T> {
     }
 }
 
+/// Does what blocks on a thread that may, and waits for it. A panic in it goes on here.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,14 +39,19 @@ pub struct Run {
 
 /// Runs the command.
 pub fn run(arguments: &Run) -> ExitCode {
-    let sink = match arguments.log.open() {
+    logged(&arguments.log, |sink| resume(arguments, sink))
+}
+
+/// Opens the log for what is done, and sees to its last lines; shared with `skep serve`.
+pub(super) fn logged(log: &LogOptions, done: impl FnOnce(&Sink) -> ExitCode) -> ExitCode {
+    let sink = match log.open() {
         Ok(sink) => sink,
         Err(error) => {
             report::failure(&error);
             return Exit::Failed.into();
         }
     };
-    let exit = resume(arguments, &sink);
+    let exit = done(&sink);
     sink.flush(FLUSH_PATIENCE);
     exit
 }
@@ -70,7 +75,7 @@ fn resume(arguments: &Run, sink: &Sink) -> ExitCode {
 }
 
 /// How long the last log lines may take to be written.
-pub(super) const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves an application until a signal; shared with `skep serve`.
 pub(super) fn serve(

@@ -9,7 +9,7 @@ use clap::Args;
 use skep_core::name::ServiceName;
 
 use super::log_options::LogOptions;
-use super::{Exit, report, run};
+use super::{report, run};
 use crate::deploy;
 
 /// Serve one component over HTTP, without a manifest
@@ -61,16 +61,9 @@ pub fn run(arguments: &Serve) -> ExitCode {
     match deploy::single(&arguments.component, manifest(arguments)) {
         Ok(application) => {
             report::plain(&[], &application.warnings);
-            let sink = match arguments.log.open() {
-                Ok(sink) => sink,
-                Err(error) => {
-                    report::failure(&error);
-                    return Exit::Failed.into();
-                }
-            };
-            let exit = run::serve(application, None, Some(vec![arguments.listen]), &sink);
-            sink.flush(run::FLUSH_PATIENCE);
-            exit
+            run::logged(&arguments.log, |sink| {
+                run::serve(application, None, Some(vec![arguments.listen]), sink)
+            })
         }
         Err(error) => report::deploy_error(&error, false).into(),
     }

@@ -104,7 +104,7 @@ async fn deploy(
     bytes: Bytes,
 ) -> Result<Changed, Refused> {
     let expected = expected(headers)?;
-    let ledger = ledger(&running).await?;
+    let ledger = ledger(&running)?;
     let wanted = apart(move || {
         let wanted = running.with_component(&ledger, &service, &bytes);
         let wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
@@ -121,7 +121,7 @@ async fn roll_back(
     asked: Rollback,
 ) -> Result<Changed, Refused> {
     let expected = expected(headers)?;
-    let ledger = ledger(&running).await?;
+    let ledger = ledger(&running)?;
     let wanted = apart(move || {
         let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
         let wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
@@ -144,8 +144,8 @@ async fn apply(
 }
 
 /// Where what is deployed is written down.
-async fn ledger(running: &Running) -> Result<Ledger, Refused> {
-    let ledger = running.ledger().await;
+fn ledger(running: &Running) -> Result<Ledger, Refused> {
+    let ledger = running.ledger().cloned();
     ledger.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
 }
 
@@ -219,6 +219,11 @@ impl Refused {
         }
     }
 
+    fn show(&mut self, source: &Source, mistakes: &[Mistake]) {
+        self.source = Some(Box::new(source.clone()));
+        self.mistakes = mistakes.to_vec();
+    }
+
     fn of_deploy(error: &DeployError) -> Refused {
         let (status, step) = match error {
             DeployError::NoService(_) | DeployError::NoRevision { .. } => {
@@ -236,8 +241,7 @@ impl Refused {
             ..
         } = error
         {
-            refused.source = Some(Box::new(source_text.clone()));
-            refused.mistakes.clone_from(mistakes);
+            refused.show(source_text, mistakes);
         }
         refused
     }
@@ -265,8 +269,7 @@ impl Refused {
             mistakes,
         } = error
         {
-            refused.source = Some(Box::new(source_text.clone()));
-            refused.mistakes.clone_from(mistakes);
+            refused.show(source_text, mistakes);
         }
         refused
     }

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use skep_core::name::ServiceName;
 use skep_core::rollout::Share;
 
-use super::change::{ChangeError, Changed, Prepared, ServiceChange, differences};
+use super::bench::Prepared;
+use super::change::{ChangeError, Changed, ServiceChange, differences, to_its_end};
+use super::entry::Entry;
 use super::member::Member;
 use super::probation::Watch;
 use super::running::{Roster, Running, Wanted};
 use crate::generation::Trial;
 use crate::sticky::Sticky;
-use crate::task;
 
 /// How large a trial is, and who is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,7 @@ pub struct Tried {
 /// What is on trial.
 pub(super) struct OnTrial {
     prepared: Prepared,
+    entry: Entry,
     canary: Canary,
 }
 
@@ -81,30 +83,29 @@ impl Running {
         canary: Canary,
     ) -> Result<Tried, ChangeError> {
         let running = self.clone();
-        let begin = async move {
+        to_its_end(async move {
             let mut bench = running.bench.lock().await;
             let before = running.roster();
             let prepared = running.ready(&mut bench, &before, wanted, expected);
-            let prepared = prepared.await?;
+            let (prepared, entry) = prepared.await?;
             if prepared.candidates.is_empty() {
                 return Err(ChangeError::NothingNew);
             }
-            let trial = OnTrial { prepared, canary };
+            let trial = OnTrial {
+                prepared,
+                entry,
+                canary,
+            };
             running.show(&before, &trial);
             let told = trial.told(&before);
-            let candidates = trial.prepared.candidates.iter();
-            let pairs = candidates
-                .filter_map(|candidate| Some((candidate, before.members.get(candidate.name())?)));
-            let number = before.generation.number();
-            let watch = Watch::new(pairs, None, &before.application, number);
+            let watch = Watch::new(&trial.prepared.candidates, &before, None);
             bench.trial = Some(trial);
             if let Some(watch) = watch {
                 watch.begin(&running);
             }
             Ok(told)
-        };
-        let begun = task::spawn(task::Kind::Deploy, begin).await;
-        begun.ok().flatten().unwrap_or(Err(ChangeError::Lost))
+        })
+        .await
     }
 
     /// The trial goes on with another share.
@@ -126,18 +127,17 @@ impl Running {
     /// See [`ChangeError`]; then the trial is over.
     pub async fn promote(self: &Arc<Self>) -> Result<Changed, ChangeError> {
         let running = self.clone();
-        let promote = async move {
+        to_its_end(async move {
             let mut bench = running.bench.lock().await;
             let began = Instant::now();
             let before = running.roster();
-            bench.may_change(&before, None)?;
+            running.may_change(&before, None)?;
             let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
             running
-                .commit(&mut bench, &before, trial.prepared, began)
+                .commit(&mut bench, &before, trial.prepared, trial.entry, began)
                 .await
-        };
-        let promoted = task::spawn(task::Kind::Deploy, promote).await;
-        promoted.ok().flatten().unwrap_or(Err(ChangeError::Lost))
+        })
+        .await
     }
 
     /// What is on trial goes; what it has begun comes to its end.
@@ -180,7 +180,10 @@ impl Running {
             ..(*before).clone()
         }));
         let over = "its trial is over";
-        self.give_up(&before, trial.prepared, &why, over).await;
+        let OnTrial {
+            prepared, entry, ..
+        } = trial;
+        self.give_up(&before, prepared, entry, &why, over).await;
         told
     }
 

@@ -1,9 +1,7 @@
 //! The walk of a change: what is new is built, starts beside what serves and has to become ready; then
 //! one store of a pointer sends new requests there.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -12,17 +10,15 @@ use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 use skep_core::supervision::{Arrangement, GroupSettings};
 
-use super::build::{Built, Order, build, routes};
+use super::bench::{Bench, Prepared};
 use super::entry::Entry;
-use super::http::{gateway_settings, needs_new_start};
+use super::http::needs_new_start;
 use super::ledger::LedgerError;
 use super::machinery::MachineryError;
-use super::member::{Draft, Member, Members};
+use super::member::{Member, Members};
 use super::probation::Watch;
-use super::running::{Bench, Roster, Running, Wanted};
-use super::{Application, Source, starts_after};
-use crate::generation::{Generation, Slot};
-use crate::supervisor::Desk;
+use super::running::{Roster, Running, Wanted};
+use super::{Application, Source, chain, starts_after};
 use crate::task;
 
 /// How long a candidate that has started may take to say that it is ready, beyond its own
@@ -132,26 +128,6 @@ pub enum ChangeError {
     Lost,
 }
 
-/// What goes on, of what runs.
-#[derive(Default)]
-pub(super) struct Kept {
-    /// Those that have the recipe that is wanted.
-    pub(super) members: Members,
-    /// How often each service was restarted so far.
-    pub(super) restarts: BTreeMap<ServiceName, u64>,
-}
-
-/// The state of the application that a change makes, before it serves.
-pub(super) struct Prepared {
-    pub(super) generation: Arc<Generation>,
-    pub(super) application: Arc<Application>,
-    pub(super) members: Members,
-    /// Of them, those that are new.
-    pub(super) candidates: Vec<Arc<Member>>,
-    /// What is written down of it so far.
-    pub(super) entry: Option<Entry>,
-}
-
 impl Running {
     /// Makes `wanted` what serves, whole or not at all. `expected` is the generation that the caller
     /// goes by, if that matters. It comes to its end even if nobody waits for it.
@@ -164,9 +140,7 @@ impl Running {
         expected: Option<u64>,
     ) -> Result<Changed, ChangeError> {
         let running = self.clone();
-        let change = async move { running.change_now(wanted, expected).await };
-        let changed = task::spawn(task::Kind::Deploy, change).await;
-        changed.ok().flatten().unwrap_or(Err(ChangeError::Lost))
+        to_its_end(async move { running.change_now(wanted, expected).await }).await
     }
 
     async fn change_now(
@@ -177,19 +151,21 @@ impl Running {
         let mut bench = self.bench.lock().await;
         let began = Instant::now();
         let before = self.roster();
-        let prepared = self.ready(&mut bench, &before, wanted, expected).await?;
-        self.commit(&mut bench, &before, prepared, began).await
+        let (prepared, entry) = self.ready(&mut bench, &before, wanted, expected).await?;
+        self.commit(&mut bench, &before, prepared, entry, began)
+            .await
     }
 
-    /// Builds what is wanted, and proves what is new of it.
+    /// Builds what is wanted, and proves what is new of it. Answers that with what is written down of it
+    /// so far.
     pub(super) async fn ready(
         &self,
         bench: &mut Bench,
         before: &Roster,
         wanted: Wanted,
         expected: Option<u64>,
-    ) -> Result<Prepared, ChangeError> {
-        bench.may_change(before, expected)?;
+    ) -> Result<(Prepared, Entry), ChangeError> {
+        self.may_change(before, expected)?;
         if let Some(trial) = &bench.trial {
             return Err(trial.in_the_way());
         }
@@ -209,34 +185,40 @@ impl Running {
             !kept.members.contains_key(*name) && !revisions.contains_key(*name)
         };
         let new = application.manifest.services.keys().filter(new).cloned();
-        let entry = bench.begin(&application, &reason, new.collect()).await?;
+        let books = bench.books.as_ref().ok_or(ChangeError::NoLedger)?;
+        let entry = Entry::begin(&books.ledger, &application, &reason, new.collect()).await?;
         revisions.extend(entry.noted.revisions.clone());
         failpoint!("change::noted");
         let number = before.generation.number() + 1;
         let prepared = bench
             .prepare(&self.desk, &application, kept, number, &revisions)
             .await;
-        let mut prepared = match prepared {
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(mistakes) => {
                 let error = ChangeError::Mistakes {
                     source_text: application.source.clone(),
                     mistakes,
                 };
-                entry.refuse(&error).await;
+                entry.refuse(chain(&error)).await;
                 return Err(error);
             }
         };
         failpoint!("change::built");
         let proved = self.prove(before, &prepared).await;
         failpoint!("change::proved");
-        prepared.entry = Some(entry);
         if let Err(error) = proved {
-            self.give_up(before, prepared, &error, "its deploy has been refused")
-                .await;
+            self.give_up(
+                before,
+                prepared,
+                entry,
+                &error,
+                "its deploy has been refused",
+            )
+            .await;
             return Err(error);
         }
-        Ok(prepared)
+        Ok((prepared, entry))
     }
 
     /// Writes down that it serves from now on, and lets it.
@@ -244,26 +226,23 @@ impl Running {
         self: &Arc<Self>,
         bench: &mut Bench,
         before: &Roster,
-        mut prepared: Prepared,
+        prepared: Prepared,
+        mut entry: Entry,
         began: Instant,
     ) -> Result<Changed, ChangeError> {
-        if let Some(mut entry) = prepared.entry.take() {
-            if let Err(error) = entry.commit(bench, &prepared).await {
-                let error = ChangeError::Ledger(error);
-                prepared.entry = Some(entry);
-                self.give_up(before, prepared, &error, "it cannot be written down")
-                    .await;
-                return Err(error);
-            }
-            failpoint!("change::written-down");
-            // Whoever goes back knows what to; it may well be slower.
-            let watched = !entry.goes_back();
-            let changed = self.switch(before, prepared, watched, began);
-            failpoint!("change::switched");
-            entry.tidy();
-            return Ok(changed);
+        if let Err(error) = entry.commit(bench, &prepared).await {
+            let error = ChangeError::Ledger(error);
+            self.give_up(before, prepared, entry, &error, "it cannot be written down")
+                .await;
+            return Err(error);
         }
-        Ok(self.switch(before, prepared, true, began))
+        failpoint!("change::written-down");
+        // Whoever goes back knows what to; it may well be slower.
+        let watched = !entry.goes_back();
+        let changed = self.switch(before, prepared, watched, began);
+        failpoint!("change::switched");
+        entry.tidy();
+        Ok(changed)
     }
 
     /// What was to serve does not: what it has begun comes to its end, and it goes.
@@ -271,21 +250,17 @@ impl Running {
         &self,
         before: &Roster,
         prepared: Prepared,
+        entry: Entry,
         error: &ChangeError,
         why: &'static str,
     ) {
         let members = arrangement(&before.application, &before.members);
         self.desk.arrange(members);
-        if let Some(entry) = prepared.entry {
-            entry.refuse(error).await;
-        }
+        entry.refuse(chain(error)).await;
         let patience = before.application.manifest.http.drain_timeout;
         for candidate in prepared.candidates {
             task::spawn(task::Kind::Deploy, async move {
-                if tokio::time::timeout(patience, candidate.at_rest())
-                    .await
-                    .is_err()
-                {
+                if !candidate.rests_within(patience).await {
                     candidate.revision().cut();
                 }
                 candidate.dismiss(why.to_owned()).await;
@@ -334,7 +309,6 @@ impl Running {
             application,
             members,
             candidates,
-            entry: _,
         } = prepared;
         for member in members.values() {
             member.home().is(&generation);
@@ -347,45 +321,9 @@ impl Running {
             services,
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        // Kept to come back to: what served until now, and, of services that have not changed, what
-        // served before that.
-        let mut standby = Members::new();
-        let mut retiring = Vec::new();
-        let serves = |member: &Arc<Member>| {
-            let now = members.get(member.name());
-            now.is_some_and(|now| Arc::ptr_eq(now, member))
-        };
-        for (name, member) in &before.members {
-            if serves(member) {
-                continue;
-            }
-            let stays = members.contains_key(name) && !member.is_worker();
-            if stays {
-                standby.insert(name.clone(), member.clone());
-            }
-            retiring.push((member.clone(), stays));
-        }
-        for (name, member) in &before.standby {
-            if serves(member) {
-                continue;
-            }
-            if members.contains_key(name) && !standby.contains_key(name) {
-                standby.insert(name.clone(), member.clone());
-            } else {
-                retiring.push((member.clone(), false));
-            }
-        }
-        let pairs = candidates.iter().filter_map(|candidate| {
-            let predecessor = before.members.get(candidate.name())?;
-            Some((candidate, predecessor))
-        });
-        let watch = Watch::new(
-            pairs,
-            Some(generation.number()),
-            &before.application,
-            before.generation.number(),
-        );
-        let watch = watch.filter(|_| watched);
+        let Succession { standby, retiring } = Succession::of(before, &members);
+        let number = Some(generation.number());
+        let watch = watched.then(|| Watch::new(&candidates, before, number));
         let patience = application.manifest.http.drain_timeout;
         let workers: Vec<_> = candidates.into_iter().filter(|c| c.is_worker()).collect();
         self.roster.store(Arc::new(Roster {
@@ -395,7 +333,7 @@ impl Running {
             standby,
             trial: None,
         }));
-        if let Some(watch) = watch {
+        if let Some(watch) = watch.flatten() {
             watch.begin(self);
         }
         for (member, stays) in retiring {
@@ -411,109 +349,46 @@ impl Running {
     }
 }
 
-impl Bench {
-    /// Whether anything may change now, and the caller has seen what serves.
-    pub(super) fn may_change(
-        &self,
-        before: &Roster,
-        expected: Option<u64>,
-    ) -> Result<(), ChangeError> {
-        let actual = before.generation.number();
-        match expected {
-            _ if self.stopped.load(Ordering::Relaxed) => Err(ChangeError::Stopping),
-            Some(expected) if expected != actual => Err(ChangeError::Conflict { expected, actual }),
-            _ => Ok(()),
-        }
-    }
+/// What becomes of those that served, or stood by, before.
+struct Succession {
+    /// Kept to come back to: what served until now, and, of services that have not changed, what
+    /// served before that.
+    standby: Members,
+    /// Those that serve no more, and whether they stay.
+    retiring: Vec<(Arc<Member>, bool)>,
+}
 
-    /// Makes what is to serve, but for what is kept.
-    pub(super) async fn prepare(
-        &mut self,
-        desk: &Arc<Desk>,
-        application: &Arc<Application>,
-        kept: Kept,
-        number: u64,
-        revisions: &BTreeMap<ServiceName, u32>,
-    ) -> Result<Prepared, Vec<Mistake>> {
-        let Kept {
-            mut members,
-            restarts,
-        } = kept;
-        let mut drafts = Vec::new();
-        for name in application.manifest.services.keys() {
-            let slots = self.slots.len();
-            self.slots.entry(name.clone()).or_insert(Slot(slots));
-            if members.contains_key(name) {
-                continue;
+impl Succession {
+    fn of(before: &Roster, members: &Members) -> Succession {
+        let (mut standby, mut retiring) = (Members::new(), Vec::new());
+        let gone = |(_, member): &(&ServiceName, &Arc<Member>)| {
+            let now = members.get(member.name());
+            now.is_none_or(|now| !Arc::ptr_eq(now, member))
+        };
+        for (name, member) in before.members.iter().filter(gone) {
+            let stays = members.contains_key(name) && !member.is_worker();
+            if stays {
+                standby.insert(name.clone(), member.clone());
             }
-            let latest = self.numbers.get(name);
-            let number = revisions.get(name).copied();
-            let number = number.unwrap_or_else(|| latest.map_or(1, |latest| latest + 1));
-            let chronicle = self.chronicles.entry(name.clone()).or_default();
-            drafts.extend(Draft::new(application, name, number, chronicle.clone()));
+            retiring.push((member.clone(), stays));
         }
-        let built = self.build(application, &drafts).await?;
-        application.forget_bytes();
-        let mut candidates = Vec::new();
-        for (draft, built) in drafts.into_iter().zip(built) {
-            let name = draft.order.service.clone();
-            let Some(settings) = application.manifest.services.get(&name) else {
-                continue;
-            };
-            let restarts = restarts.get(&name).copied().unwrap_or_default();
-            let latest = self.numbers.entry(name.clone()).or_default();
-            *latest = draft.order.number.max(*latest);
-            let member = draft.hire(desk, settings, built, restarts);
-            candidates.push(member.clone());
-            members.insert(name, member);
+        for (name, member) in before.standby.iter().filter(gone) {
+            if members.contains_key(name) && !standby.contains_key(name) {
+                standby.insert(name.clone(), member.clone());
+            } else {
+                retiring.push((member.clone(), false));
+            }
         }
-        let generation = self.generation(number, application, &members)?;
-        for candidate in &candidates {
-            candidate.home().is(&generation);
-        }
-        Ok(Prepared {
-            generation,
-            application: application.clone(),
-            members,
-            candidates,
-            entry: None,
-        })
+        Succession { standby, retiring }
     }
+}
 
-    async fn build(
-        &self,
-        application: &Arc<Application>,
-        drafts: &[Draft],
-    ) -> Result<Vec<Built>, Vec<Mistake>> {
-        let orders: Vec<Order> = drafts.iter().map(|draft| draft.order.clone()).collect();
-        let (application, machinery) = (application.clone(), self.machinery.clone());
-        let slots = self.slots.clone();
-        let building =
-            tokio::task::spawn_blocking(move || build(&application, &machinery, &orders, &slots));
-        match building.await {
-            Ok(built) => built,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-
-    fn generation(
-        &self,
-        number: u64,
-        application: &Application,
-        members: &Members,
-    ) -> Result<Arc<Generation>, Vec<Mistake>> {
-        let manifest = &application.manifest;
-        let handle = |name: &ServiceName| members.get(name).map(|m| m.service().clone());
-        // Conflicts have been found when the manifest was read.
-        let routes = routes(manifest, handle).map_err(|_| Vec::new())?;
-        let services = members.iter().filter_map(|(name, member)| {
-            let slot = self.slots.get(name)?;
-            Some((*slot, member.service().clone()))
-        });
-        let settings = gateway_settings(manifest);
-        let uses = members.values().map(|member| member.use_it()).collect();
-        Ok(Generation::new(number, routes, services, settings, uses))
-    }
+/// Whether or not anybody waits for it.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
+) -> Result<T, ChangeError> {
+    let changed = task::spawn(task::Kind::Deploy, change).await;
+    changed.ok().flatten().unwrap_or(Err(ChangeError::Lost))
 }
 
 /// What has another revision than before.

@@ -6,10 +6,10 @@ use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 
 use super::Application;
-use super::change::{ChangeError, Prepared};
+use super::bench::{Bench, Prepared};
 use super::ledger::{Applied, Ledger, LedgerError, Noted, record};
-use super::running::Bench;
 use crate::artifact::Pin;
+use crate::task;
 
 /// See the module.
 pub(super) struct Entry {
@@ -20,32 +20,29 @@ pub(super) struct Entry {
     pins: Vec<Pin>,
 }
 
-impl Bench {
+impl Entry {
     /// Keeps the components, and notes what is about to be done to these services.
     pub(super) async fn begin(
-        &self,
+        ledger: &Ledger,
         application: &Arc<Application>,
         reason: &Reason,
         services: Vec<ServiceName>,
-    ) -> Result<Entry, ChangeError> {
-        let books = self.books.as_ref().ok_or(ChangeError::NoLedger)?;
-        let (ledger, reason) = (books.ledger.clone(), reason.clone());
-        let application = application.clone();
+    ) -> Result<Entry, LedgerError> {
+        let (ledger, application) = (ledger.clone(), application.clone());
+        let reason = reason.clone();
         let begin = move || {
             let pins = ledger.keep(&application)?;
             let noted = ledger.begin(&reason, services)?;
-            Ok::<_, LedgerError>(Entry {
+            Ok(Entry {
                 ledger,
                 reason,
                 noted,
                 pins,
             })
         };
-        Ok(blocking(begin).await?)
+        task::blocking(begin).await
     }
-}
 
-impl Entry {
     /// Whether it is a way back to what has been before.
     pub(super) fn goes_back(&self) -> bool {
         matches!(
@@ -55,9 +52,8 @@ impl Entry {
     }
 
     /// It has come to nothing.
-    pub(super) async fn refuse(self, error: &ChangeError) {
-        let why = crate::log::chain(error).to_string();
-        blocking(move || self.ledger.refuse(&self.noted, &self.reason, &why)).await;
+    pub(super) async fn refuse(self, why: String) {
+        task::blocking(move || self.ledger.refuse(&self.noted, &self.reason, &why)).await;
     }
 
     /// It is what serves after the next start, whatever ends this host.
@@ -77,7 +73,7 @@ impl Entry {
         let (application, members) = (&prepared.application, &prepared.members);
         let record = record(number, self.reason.clone(), application, members, &applied);
         let (ledger, noted) = (self.ledger.clone(), self.noted.clone());
-        blocking(move || ledger.commit(&record, &noted)).await?;
+        task::blocking(move || ledger.commit(&record, &noted)).await?;
         books.applied = applied;
         Ok(())
     }
@@ -88,12 +84,5 @@ impl Entry {
             drop(self.pins);
             self.ledger.tidy();
         });
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }

@@ -140,12 +140,29 @@ impl Ledger {
     pub(super) fn refuse(&self, noted: &Noted, reason: &Reason, why: &str) {
         let event = event(
             "refused",
-            reason,
+            Some(reason),
             format!("{} was refused: {why}", describe(reason)),
         );
         if let Err(error) = self.journal.settle(noted.intent, &[event]) {
             tracing::warn!("a refused change is not settled in the journal: {error}");
         }
+    }
+
+    /// What the host before was at when it ended has come to nothing: what was acknowledged is whole.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub(super) fn undo_unfinished(&self) -> Result<(), JournalError> {
+        for unfinished in self.journal.unfinished()? {
+            let what = &unfinished.intent.what;
+            tracing::warn!("{what} was under way when the host ended; it has been undone");
+            let text = format!("{what} was under way when the host ended, and has been undone");
+            let undone = event("undone", None, text);
+            if let Err(error) = self.journal.settle(unfinished.id, &[undone]) {
+                tracing::warn!("that is not settled in the journal: {error}");
+            }
+        }
+        Ok(())
     }
 
     /// Makes the generation the one that serves after the next start.
@@ -166,7 +183,7 @@ impl Ledger {
             describe(&record.reason),
             record.number
         );
-        let mut event = event(kind, &record.reason, text);
+        let mut event = event(kind, Some(&record.reason), text);
         event.generation = Some(record.number);
         let service = event.service.as_ref();
         event.revision = service.and_then(|name| Some(record.services.get(name)?.revision));
@@ -264,7 +281,7 @@ pub(super) fn record(
 }
 
 /// For people.
-pub(super) fn describe(reason: &Reason) -> String {
+fn describe(reason: &Reason) -> String {
     match reason {
         Reason::Start => "a start".to_owned(),
         Reason::Apply => "the manifest".to_owned(),
@@ -277,10 +294,12 @@ pub(super) fn describe(reason: &Reason) -> String {
     }
 }
 
-fn event(kind: &'static str, reason: &Reason, text: String) -> Event {
+fn event(kind: &'static str, reason: Option<&Reason>, text: String) -> Event {
     let service = match reason {
-        Reason::Deploy { service } | Reason::Rollback { service, .. } => Some(service.clone()),
-        Reason::Start | Reason::Apply | Reason::Restore { .. } => None,
+        Some(Reason::Deploy { service } | Reason::Rollback { service, .. }) => {
+            Some(service.clone())
+        }
+        Some(Reason::Start | Reason::Apply | Reason::Restore { .. }) | None => None,
     };
     Event {
         time_ms: now_ms(),
@@ -294,7 +313,7 @@ fn event(kind: &'static str, reason: &Reason, text: String) -> Event {
 }
 
 /// Milliseconds since 1970 (UTC).
-pub(super) fn now_ms() -> u64 {
+fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

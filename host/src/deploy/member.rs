@@ -236,9 +236,15 @@ impl Member {
         self.uses.subscribe()
     }
 
+    /// Whether it has come to rest when so much time has passed. A worker is not waited for: nothing
+    /// tells it to end.
+    pub(super) async fn rests_within(&self, patience: Duration) -> bool {
+        self.is_worker() || tokio::time::timeout(patience, self.at_rest()).await.is_ok()
+    }
+
     /// Waits until no request can come to it any more, nothing is under way in it, and nobody has a
     /// handle on its resources.
-    pub(super) async fn at_rest(&self) {
+    async fn at_rest(&self) {
         self.uses.closed().await;
         while self.revision.in_flight() > 0 || self.revision.leased() > 0 {
             tokio::time::sleep(LOOK_EVERY).await;

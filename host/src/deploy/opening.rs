@@ -2,15 +2,15 @@
 //! changed on disk since, one that comes after it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use skep_core::generation::{Generation as Record, Reason};
 use skep_core::name::ServiceName;
 
 use super::Application;
-use super::change::Prepared;
-use super::ledger::{Noted, record};
-use super::running::Bench;
-use crate::artifact::{Digest, Pin};
+use super::bench::{Bench, Prepared};
+use super::entry::Entry;
+use crate::artifact::Digest;
 
 /// See the module.
 pub(super) struct Opening {
@@ -18,7 +18,7 @@ pub(super) struct Opening {
     /// Of those that are new.
     pub(super) revisions: BTreeMap<ServiceName, u32>,
     /// None if there is nothing to write down, or it cannot be.
-    noted: Option<(Noted, Vec<Pin>)>,
+    entry: Option<Entry>,
 }
 
 impl Bench {
@@ -27,7 +27,7 @@ impl Bench {
     pub(super) async fn open(
         &self,
         last: Option<&Record>,
-        application: &std::sync::Arc<Application>,
+        application: &Arc<Application>,
         new: Vec<ServiceName>,
     ) -> Opening {
         let next = last.map_or(1, |last| last.number + 1);
@@ -36,77 +36,54 @@ impl Bench {
             let placed = last.and_then(|last| last.services.get(name));
             (name.clone(), placed.map_or(1, |placed| placed.revision + 1))
         };
-        let unwritten = new.iter().map(after).collect();
-        let nothing = |number, revisions| Opening {
-            number,
-            revisions,
-            noted: None,
+        let unwritten = Opening {
+            number: next,
+            revisions: new.iter().map(after).collect(),
+            entry: None,
         };
         let Some(books) = &self.books else {
-            return nothing(next, unwritten);
+            return unwritten;
         };
         if let Some(last) = last
             && new.is_empty()
             && last.manifest == Digest::of(application.source.text.as_bytes())
             && last.services.len() == application.manifest.services.len()
         {
-            return nothing(last.number, unwritten);
+            return Opening {
+                number: last.number,
+                ..unwritten
+            };
         }
-        let (ledger, application) = (books.ledger.clone(), application.clone());
-        let begun = tokio::task::spawn_blocking(move || {
-            let pins = ledger.keep(&application)?;
-            Ok::<_, super::LedgerError>((ledger.begin(&Reason::Start, new)?, pins))
-        });
-        match begun.await {
-            Ok(Ok((noted, pins))) => Opening {
+        match Entry::begin(&books.ledger, application, &Reason::Start, new).await {
+            Ok(entry) => Opening {
                 number: next,
-                revisions: noted.revisions.clone(),
-                noted: Some((noted, pins)),
+                revisions: entry.noted.revisions.clone(),
+                entry: Some(entry),
             },
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!("this start is not written down: {error}");
-                nothing(next, unwritten)
+                unwritten
             }
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
 }
 
 impl Opening {
     /// What was to start has mistakes.
-    pub(super) async fn refuse(self, bench: &Bench) {
-        if let (Some((noted, _pins)), Some(books)) = (self.noted, &bench.books) {
-            let ledger = books.ledger.clone();
-            let refuse = move || ledger.refuse(&noted, &Reason::Start, "something cannot be built");
-            let _ = tokio::task::spawn_blocking(refuse).await;
+    pub(super) async fn refuse(self) {
+        if let Some(entry) = self.entry {
+            entry.refuse("something cannot be built".to_owned()).await;
         }
     }
 
     /// It serves from now on, also after the next start.
-    pub(super) async fn commit(self, bench: &Bench, prepared: &Prepared) {
-        let (Some((noted, pins)), Some(books)) = (self.noted, &bench.books) else {
+    pub(super) async fn commit(self, bench: &mut Bench, prepared: &Prepared) {
+        let Some(mut entry) = self.entry else {
             return;
         };
-        let Prepared {
-            application,
-            members,
-            ..
-        } = prepared;
-        let record = record(
-            self.number,
-            Reason::Start,
-            application,
-            members,
-            &books.applied,
-        );
-        let ledger = books.ledger.clone();
-        let commit = move || {
-            if let Err(error) = ledger.commit(&record, &noted) {
-                tracing::warn!("this start is not written down: {error}");
-            }
-            drop(pins);
-            ledger.tidy();
-        };
-        let _ = tokio::task::spawn_blocking(commit).await;
+        if let Err(error) = entry.commit(bench, prepared).await {
+            tracing::warn!("this start is not written down: {error}");
+        }
+        entry.tidy();
     }
 }

@@ -10,7 +10,7 @@ use skep_core::probation::{Evidence, Judge, Verdict, Window};
 use super::Application;
 use super::change::ChangeError;
 use super::member::Member;
-use super::running::{Running, Wanted};
+use super::running::{Roster, Running, Wanted};
 use crate::service::Reading;
 use crate::task;
 
@@ -35,9 +35,12 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(member: Arc<Member>) -> Watched {
-        let last = member.service().tally().read();
-        Watched { member, last }
+    /// Its first window is all that it has done so far.
+    fn new(member: &Arc<Member>) -> Watched {
+        Watched {
+            member: member.clone(),
+            last: Reading::default(),
+        }
     }
 
     /// What it has done since the last time.
@@ -66,17 +69,11 @@ impl Pair {
         if settings.length.is_zero() || candidate.is_worker() || predecessor.is_worker() {
             return None;
         }
-        let before = predecessor.service().tally().read();
-        let baseline = Window {
-            calls: before.calls,
-            errors: before.errors,
-            crashes: before.crashes,
-            latency: before.latency,
-            memory: predecessor.memory_of_one(),
-        };
+        let mut predecessor = Watched::new(predecessor);
+        let baseline = predecessor.window();
         Some(Pair {
-            candidate: Watched::new(candidate.clone()),
-            predecessor: Watched::new(predecessor.clone()),
+            candidate: Watched::new(candidate),
+            predecessor,
             judge: Judge::new(settings.clone(), &baseline),
             length: settings.length,
         })
@@ -98,21 +95,21 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Of candidates, each with its predecessor, and the application as it was. None if there is
-    /// nothing to watch.
-    pub(super) fn new<'a>(
-        pairs: impl Iterator<Item = (&'a Arc<Member>, &'a Arc<Member>)>,
+    /// Of candidates beside what they replace, or are on trial beside, if they serve in no generation
+    /// of their own yet. None if there is nothing to watch.
+    pub(super) fn new(
+        candidates: &[Arc<Member>],
+        before: &Roster,
         generation: Option<u64>,
-        before: &Arc<Application>,
-        before_number: u64,
     ) -> Option<Watch> {
-        let pairs = pairs.filter_map(|(candidate, predecessor)| Pair::new(candidate, predecessor));
-        let pairs: Vec<Pair> = pairs.collect();
+        let pair =
+            |candidate: &Arc<Member>| Pair::new(candidate, before.members.get(candidate.name())?);
+        let pairs: Vec<Pair> = candidates.iter().filter_map(pair).collect();
         (!pairs.is_empty()).then(|| Watch {
             pairs,
             generation,
-            before: before.clone(),
-            before_number,
+            before: before.application.clone(),
+            before_number: before.generation.number(),
         })
     }
 

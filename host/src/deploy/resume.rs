@@ -58,7 +58,7 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
         tracing::warn!("nothing can be deployed, and nothing is written down: {trouble}");
     }
     let ledger = Ledger::new(journal);
-    settle(&ledger)?;
+    ledger.undo_unfinished()?;
     if ledger.journal().trouble().is_none() {
         // What the host before has left half-written is nobody's.
         ledger.tidy();
@@ -77,27 +77,6 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
         });
     };
     Ok(go_on(manifest, source, files, ledger, last)?)
-}
-
-/// What the host before was at when it ended has come to nothing: what was acknowledged is whole.
-fn settle(ledger: &Ledger) -> Result<(), JournalError> {
-    for unfinished in ledger.journal().unfinished()? {
-        let what = &unfinished.intent.what;
-        tracing::warn!("{what} was under way when the host ended; it has been undone");
-        let undone = crate::journal::Event {
-            time_ms: super::ledger::now_ms(),
-            kind: "undone".into(),
-            service: None,
-            revision: None,
-            generation: None,
-            text: format!("{what} was under way when the host ended, and has been undone"),
-            evidence: serde_json::Value::Null,
-        };
-        if let Err(error) = ledger.journal().settle(unfinished.id, &[undone]) {
-            tracing::warn!("that is not settled in the journal: {error}");
-        }
-    }
-    Ok(())
 }
 
 fn go_on(
@@ -141,23 +120,15 @@ fn go_on(
                 None => revision = None,
             }
         }
-        let kept = match how.component {
+        let recorded = match how.component {
             generation::Source::Record => recorded_component(&ledger, &last, name),
             generation::Source::Disk => None,
         };
-        if kept.is_none()
-            && how.component == generation::Source::Record
-            && file_is(&file, &last, name)
-        {
-            // It is the same, wherever it lies.
-            artifacts.push(file);
-        } else {
-            if kept.is_none() {
-                revision = revision.filter(|_| how.component == generation::Source::Disk);
-            }
-            artifacts.push(kept.map_or(file, Ok));
-        }
+        let artifact = recorded.map_or(file, Ok);
+        // Where the store has lost it, the file may be the same, wherever it lies.
+        let revision = revision.filter(|_| is_recorded(&artifact, &last, name));
         revisions.extend(revision.map(|revision| (name.clone(), revision)));
+        artifacts.push(artifact);
     }
     let text = source.text.clone();
     let mut application = check::assemble(manifest, source, artifacts)?;
@@ -229,9 +200,13 @@ fn tell(name: &ServiceName, how: &Resumed) {
     }
 }
 
-fn file_is(file: &Result<Artifact, ArtifactError>, last: &Generation, name: &ServiceName) -> bool {
+fn is_recorded(
+    artifact: &Result<Artifact, ArtifactError>,
+    last: &Generation,
+    name: &ServiceName,
+) -> bool {
     let recorded = last.services.get(name).map(|placed| placed.component);
-    file.as_ref().ok().map(Artifact::digest) == recorded
+    artifact.as_ref().ok().map(Artifact::digest) == recorded
 }
 
 /// Puts the settings that were acknowledged into the manifest, and answers the text that they are

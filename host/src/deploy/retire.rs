@@ -19,12 +19,7 @@ impl Running {
     ) {
         let running = self.clone();
         task::spawn(task::Kind::Deploy, async move {
-            let at_rest = async {
-                if !member.is_worker() {
-                    member.at_rest().await;
-                }
-            };
-            if tokio::time::timeout(patience, at_rest).await.is_err() {
+            if !member.rests_within(patience).await {
                 running.cut(&member).await;
             }
             if stays {

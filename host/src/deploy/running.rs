@@ -19,15 +19,16 @@ use skep_core::rollout::Share;
 use skep_core::status::{Candidate, ServiceStatus};
 use tokio::sync::Mutex;
 
-use super::canary::{OnTrial, candidate};
-use super::change::{Kept, arrangement};
-use super::ledger::{Applied, Ledger};
+use super::bench::{Bench, Books, Kept};
+use super::canary::candidate;
+use super::change::{ChangeError, arrangement};
+use super::ledger::Ledger;
 use super::machinery::Machinery;
-use super::member::{Chronicle, Member, Members};
+use super::member::{Member, Members};
 use super::recipe::Recipe;
 use super::resume::Resumption;
 use super::{Application, DeployError};
-use crate::generation::{Generation, Serving, Slot};
+use crate::generation::{Generation, Serving};
 use crate::supervisor::Desk;
 
 /// How long the first start waits for services that are still starting before it lets clients in:
@@ -44,7 +45,10 @@ pub struct Running {
     pub(super) roster: ArcSwap<Roster>,
     /// One change at a time.
     pub(super) bench: Mutex<Bench>,
-    stopped: Arc<AtomicBool>,
+    /// None: nothing is written down.
+    ledger: Option<Ledger>,
+    /// The host stops: nothing changes any more.
+    stopped: AtomicBool,
 }
 
 /// What runs, as others see it.
@@ -81,27 +85,6 @@ impl Wanted {
     }
 }
 
-/// What is written down.
-pub(super) struct Books {
-    pub(super) ledger: Ledger,
-    pub(super) applied: Applied,
-}
-
-/// What changes are made with.
-pub(super) struct Bench {
-    pub(super) machinery: Machinery,
-    pub(super) slots: BTreeMap<ServiceName, Slot>,
-    pub(super) chronicles: BTreeMap<ServiceName, Chronicle>,
-    /// The latest revision of each service.
-    pub(super) numbers: BTreeMap<ServiceName, u32>,
-    /// None: nothing is written down.
-    pub(super) books: Option<Books>,
-    /// What is on trial.
-    pub(super) trial: Option<OnTrial>,
-    /// The host stops: nothing changes any more.
-    pub(super) stopped: Arc<AtomicBool>,
-}
-
 impl Running {
     /// Builds the application and starts it; comes back when every service has started or failed
     /// to, or the patience is over. Nothing is let in before. Without a resumption nothing is written
@@ -116,34 +99,22 @@ impl Running {
         origin: Instant,
     ) -> Result<Arc<Running>, Vec<Mistake>> {
         let desk = Desk::new(origin);
-        let stopped: Arc<AtomicBool> = Arc::default();
-        let (books, last, revisions) = match resumption {
-            Some(resumption) => {
-                let Resumption {
-                    ledger,
-                    applied,
-                    last,
-                    revisions,
-                } = resumption;
-                (Some(Books { ledger, applied }), last, revisions)
-            }
+        let (books, last, mut revisions) = match resumption {
+            Some(Resumption {
+                ledger,
+                applied,
+                last,
+                revisions,
+            }) => (Some(Books { ledger, applied }), last, revisions),
             None => (None, None, BTreeMap::new()),
         };
-        let mut bench = Bench {
-            machinery,
-            slots: BTreeMap::new(),
-            chronicles: BTreeMap::new(),
-            numbers: BTreeMap::new(),
-            books,
-            trial: None,
-            stopped: stopped.clone(),
-        };
+        let ledger = books.as_ref().map(|books| books.ledger.clone());
+        let mut bench = Bench::new(machinery, books);
         let application = Arc::new(application);
         let new = |name: &&ServiceName| !revisions.contains_key(*name);
         let new = application.manifest.services.keys().filter(new).cloned();
         let opening = bench.open(last.as_ref(), &application, new.collect()).await;
         let number = opening.number;
-        let mut revisions = revisions;
         revisions.extend(opening.revisions.clone());
         let prepared = bench
             .prepare(&desk, &application, Kept::default(), number, &revisions)
@@ -151,14 +122,14 @@ impl Running {
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(mistakes) => {
-                opening.refuse(&bench).await;
+                opening.refuse().await;
                 return Err(mistakes);
             }
         };
         desk.arrange(arrangement(&application, &prepared.members));
         desk.start();
         settle(&prepared.members, &desk).await;
-        opening.commit(&bench, &prepared).await;
+        opening.commit(&mut bench, &prepared).await;
         let serving = Arc::new(Serving::default());
         serving.switch(prepared.generation.clone());
         let roster = Roster {
@@ -173,7 +144,8 @@ impl Running {
             serving,
             roster: ArcSwap::from_pointee(roster),
             bench: Mutex::new(bench),
-            stopped,
+            ledger,
+            stopped: AtomicBool::new(false),
         }))
     }
 
@@ -193,9 +165,8 @@ impl Running {
     }
 
     /// What is written down of it; none if nothing is.
-    pub async fn ledger(&self) -> Option<Ledger> {
-        let bench = self.bench.lock().await;
-        bench.books.as_ref().map(|books| books.ledger.clone())
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
     }
 
     /// What serves, but with this component for one service. Blocking.
@@ -272,6 +243,20 @@ impl Running {
     /// Where all supervisors meet.
     pub(crate) fn desk(&self) -> &Arc<Desk> {
         &self.desk
+    }
+
+    /// Whether anything may change now, and the caller has seen what serves.
+    pub(super) fn may_change(
+        &self,
+        before: &Roster,
+        expected: Option<u64>,
+    ) -> Result<(), ChangeError> {
+        let actual = before.generation.number();
+        match expected {
+            _ if self.stopped.load(Ordering::Relaxed) => Err(ChangeError::Stopping),
+            Some(expected) if expected != actual => Err(ChangeError::Conflict { expected, actual }),
+            _ => Ok(()),
+        }
     }
 
     /// From now on nothing begins to change any more. A change that is under way has as long as the

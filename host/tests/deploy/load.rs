@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::fixture::{Connection, Host, PATIENCE, get};
+use super::fixture::{Connection, Host, PATIENCE, Reply, get};
 use super::{application, versioned};
 
 /// Versions of each component; each comes again after the others, and is built anew then.
@@ -58,6 +58,37 @@ fn change(socket: &Path, request: &str, body: &[u8]) {
     assert!(answer.starts_with("HTTP/1.0 200"), "{request}: {answer}");
 }
 
+fn versions(reply: Reply) -> Option<Tuple> {
+    Some(super::numbers(reply).try_into().unwrap())
+}
+
+/// A body that takes its time: every line of it is of the same generation.
+fn stream(reply: Reply) -> Option<Tuple> {
+    let numbers = super::numbers(reply);
+    assert_eq!(numbers.len(), 32);
+    let tuple: Tuple = numbers[..4].try_into().unwrap();
+    for line in numbers.chunks(4) {
+        assert_eq!(line, tuple, "two generations in one answer: {numbers:?}");
+    }
+    Some(tuple)
+}
+
+/// A megabyte, which comes whole and from one revision.
+fn large(reply: Reply) -> Option<Tuple> {
+    let reply = reply.expect(200);
+    assert!(reply.whole, "{} bytes came", reply.body.len());
+    assert_eq!(reply.body.len(), 1 << 20);
+    let first = reply.body[0];
+    assert!(reply.body.iter().all(|byte| *byte == first));
+    None
+}
+
+/// A handle on a resource of the leaf's.
+fn ticket(reply: Reply) -> Option<Tuple> {
+    reply.expect(200);
+    None
+}
+
 /// Requests that come without a pause until they are told to stop.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -74,18 +105,18 @@ impl Load {
             asked: Arc::default(),
             tasks: Vec::new(),
         };
-        for _ in 0..3 {
-            load.versions(Connection::http1(host).await);
-        }
         let shared = Connection::http2(host).await;
         for _ in 0..3 {
-            load.versions(shared.stream());
+            load.repeat(Connection::http1(host).await, "/versions", versions);
+            load.repeat(shared.stream(), "/versions", versions);
         }
-        load.streams(Connection::http1(host).await);
-        load.streams(shared.stream());
-        load.large(Connection::http1(host).await);
-        load.large(shared.stream());
-        load.tickets(Connection::http1(host).await);
+        for connection in [Connection::http1(host).await, shared.stream()] {
+            load.repeat(connection, "/stream/8/5", stream);
+        }
+        for connection in [Connection::http1(host).await, shared.stream()] {
+            load.repeat(connection, "/large/1024", large);
+        }
+        load.repeat(Connection::http1(host).await, "/hold", ticket);
         let stop = load.stop.clone();
         // The connection that the streams share.
         load.tasks.push(tokio::spawn(async move {
@@ -97,75 +128,29 @@ impl Load {
         load
     }
 
-    /// Answers of one connection, or of one of its streams, in their order.
-    fn versions(&mut self, mut connection: Connection) {
+    /// Asks for it on one connection, or on one of its streams, again and again. `seen` looks at each
+    /// answer, and says which generation it is of if one can tell.
+    fn repeat(
+        &mut self,
+        mut connection: Connection,
+        path: &'static str,
+        seen: fn(Reply) -> Option<Tuple>,
+    ) {
         let (stop, histories) = (self.stop.clone(), self.histories.clone());
         let count = self.asked.clone();
         self.tasks.push(tokio::spawn(async move {
             let mut history = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 let asked = Instant::now();
-                let reply = connection.ask(get("/versions")).await;
-                let tuple = super::numbers(reply).try_into().unwrap();
+                let tuple = seen(connection.ask(get(path)).await);
                 count.fetch_add(1, Ordering::Relaxed);
-                history.push(Answer {
+                history.extend(tuple.map(|tuple| Answer {
                     asked,
                     answered: Instant::now(),
                     tuple,
-                });
+                }));
             }
             histories.lock().unwrap().push(history);
-        }));
-    }
-
-    /// Bodies that take their time: every line of one is of the same generation.
-    fn streams(&mut self, mut connection: Connection) {
-        let (stop, histories) = (self.stop.clone(), self.histories.clone());
-        let count = self.asked.clone();
-        self.tasks.push(tokio::spawn(async move {
-            let mut history = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                let asked = Instant::now();
-                let numbers = super::numbers(connection.ask(get("/stream/8/5")).await);
-                assert_eq!(numbers.len(), 32);
-                let tuple: Tuple = numbers[..4].try_into().unwrap();
-                for line in numbers.chunks(4) {
-                    assert_eq!(line, tuple, "two generations in one answer: {numbers:?}");
-                }
-                count.fetch_add(1, Ordering::Relaxed);
-                history.push(Answer {
-                    asked,
-                    answered: Instant::now(),
-                    tuple,
-                });
-            }
-            histories.lock().unwrap().push(history);
-        }));
-    }
-
-    /// A megabyte, which comes whole and from one revision.
-    fn large(&mut self, mut connection: Connection) {
-        let (stop, count) = (self.stop.clone(), self.asked.clone());
-        self.tasks.push(tokio::spawn(async move {
-            while !stop.load(Ordering::Relaxed) {
-                let reply = connection.ask(get("/large/1024")).await.expect(200);
-                assert!(reply.whole, "{} bytes came", reply.body.len());
-                assert_eq!(reply.body.len(), 1 << 20);
-                let first = reply.body[0];
-                assert!(reply.body.iter().all(|byte| *byte == first));
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        }));
-    }
-
-    /// Handles on the leaf's resources.
-    fn tickets(&mut self, mut connection: Connection) {
-        let (stop, count) = (self.stop.clone(), self.asked.clone());
-        self.tasks.push(tokio::spawn(async move {
-            while !stop.load(Ordering::Relaxed) {
-                connection.ask(get("/hold")).await.expect(200);
-                count.fetch_add(1, Ordering::Relaxed);
-            }
         }));
     }
 

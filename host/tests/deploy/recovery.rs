@@ -1,5 +1,6 @@
 //! What was acknowledged serves after whatever ended the host.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fixture::{Host, Output, skep};
@@ -175,16 +176,21 @@ fn kept(host: &Host) -> Vec<String> {
     names.collect()
 }
 
+/// A host in its place that ends at that step as soon as there is the file.
+async fn to_be_killed_at(step: &str, host: Host) -> (Host, PathBuf) {
+    let armed = host.directory().join("armed");
+    let failpoint = format!("{step}:{}", armed.display());
+    let variables = [("SKEP_FAILPOINT", failpoint.as_str())];
+    (host.killed_and_started_with(&variables).await, armed)
+}
+
 #[tokio::test]
 async fn killed_at_each_step_of_a_deploy_it_serves_the_old_or_the_new() {
     let mut host = application().start().await;
     let mut serves = 1;
     for (number, (step, done)) in (2..).zip(STEPS) {
-        let armed = host.directory().join("armed");
-        let failpoint = format!("{step}:{}", armed.display());
-        host = host
-            .killed_and_started_with(&[("SKEP_FAILPOINT", &failpoint)])
-            .await;
+        let armed;
+        (host, armed) = to_be_killed_at(step, host).await;
         let whole = kept(&host).len();
         std::fs::write(&armed, "").unwrap();
         // What is collected is what nobody names: something has to lie about.
@@ -228,11 +234,8 @@ async fn killed_in_the_midst_of_a_rollback_and_of_an_apply_it_serves_one_or_the_
     let mut host = application().start().await;
     host.deploy("leaf", 2, '0').expect(0);
     for (step, leaf) in [("change::proved", 2), ("journal::committed", 1)] {
-        let armed = host.directory().join("armed");
-        let failpoint = format!("{step}:{}", armed.display());
-        host = host
-            .killed_and_started_with(&[("SKEP_FAILPOINT", &failpoint)])
-            .await;
+        let armed;
+        (host, armed) = to_be_killed_at(step, host).await;
         std::fs::write(&armed, "").unwrap();
         host.command("rollback", &["leaf", "--to", "1"]);
         std::fs::remove_file(&armed).unwrap();
@@ -244,11 +247,8 @@ async fn killed_in_the_midst_of_a_rollback_and_of_an_apply_it_serves_one_or_the_
         );
     }
     for (step, version) in [("change::proved", 1), ("journal::committed", 3)] {
-        let armed = host.directory().join("armed");
-        let failpoint = format!("{step}:{}", armed.display());
-        host = host
-            .killed_and_started_with(&[("SKEP_FAILPOINT", &failpoint)])
-            .await;
+        let armed;
+        (host, armed) = to_be_killed_at(step, host).await;
         let files = ["front", "middle", "leaf"].map(|name| {
             let file = host.directory().join(format!("{name}.wasm"));
             (name, std::fs::read(&file).unwrap(), file)
