@@ -4,14 +4,16 @@ pub mod apply;
 pub mod call;
 mod change;
 pub mod check;
+pub mod completions;
 pub mod crashes;
 pub mod deploy;
 pub mod graph;
 pub mod inspect;
 pub mod log_options;
+pub mod order;
+mod progress;
 pub mod ps;
 pub mod report;
-pub mod restart;
 pub mod rollback;
 pub mod run;
 pub mod serve;
@@ -53,5 +55,5 @@ pub const EXIT_CODES: &str = "Exit codes:
   3    the manifest or a component has mistakes; nothing was started or changed
   4    of call: the function was called and answered err(…)
   5    of deploy, apply and rollback: what was to serve does not start, or is not well
-  6    of deploy and apply: another generation serves than --if-generation says
+  6    of the same: another generation serves than --if-generation says, or than was planned for
   130  stopped at once by a second signal";

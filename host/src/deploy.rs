@@ -170,9 +170,10 @@ impl Application {
 }
 
 /// A text and where it is from, for errors that show lines of it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Source {
     /// The file.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// What it says.
     pub text: String,

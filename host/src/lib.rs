@@ -14,6 +14,7 @@ pub mod crash;
 pub mod operator;
 pub mod usage;
 mod wave;
+mod whole;
 
 pub mod listener;
 

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use skep::artifact::child;
 use skep::cli::{
-    self, Exit, apply, call, check, crashes, deploy, graph, inspect, ps, restart, rollback, run,
-    serve,
+    self, Exit, apply, call, check, completions, crashes, deploy, graph, inspect, order, ps,
+    rollback, run, serve,
 };
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
@@ -32,12 +32,15 @@ enum Command {
     Deploy(deploy::Deploy),
     Apply(apply::Arguments),
     Rollback(rollback::Arguments),
-    Restart(restart::Restart),
+    Restart(order::Restart),
+    Stop(order::Stop),
+    Start(order::Start),
     Crashes(crashes::Crashes),
     Call(call::Call),
     Graph(graph::Graph),
     /// Show what a component is and what it would need granted; or, with --app, an application
     Inspect(inspect::Inspect),
+    Completions(completions::Completions),
     /// Compile a component; the host's own
     #[command(hide = true)]
     Compile {
@@ -59,7 +62,9 @@ fn main() -> ExitCode {
         Command::Deploy(arguments) => deploy::run(&arguments).into(),
         Command::Apply(arguments) => apply::run(&arguments).into(),
         Command::Rollback(arguments) => rollback::run(&arguments).into(),
-        Command::Restart(arguments) => restart::run(&arguments).into(),
+        Command::Restart(arguments) => order::restart(&arguments).into(),
+        Command::Stop(arguments) => order::stop(&arguments).into(),
+        Command::Start(arguments) => order::start(&arguments).into(),
         Command::Crashes(arguments) => crashes::run(&arguments).into(),
         Command::Call(arguments) => call::run(&arguments).into(),
         Command::Graph(arguments) => graph::run(&arguments).into(),
@@ -74,6 +79,9 @@ fn main() -> ExitCode {
                     Exit::Mistakes.into()
                 }
             }
+        }
+        Command::Completions(arguments) => {
+            completions::run(&arguments, &mut Skep::command()).into()
         }
         Command::Compile { arguments } => child::run(&arguments),
     }

@@ -25,7 +25,7 @@ use crate::trace::{Spent, Tracer};
 const OPERATOR: &str = "the operator";
 
 /// What is to be called, as it is written.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// An interface, or as much of its name as is unambiguous.
@@ -36,7 +36,11 @@ pub struct Call {
     #[serde(default)]
     pub arguments: Vec<String>,
     /// How long the caller waits. The service's own deadline holds beside it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::whole::optional"
+    )]
     pub timeout_ms: Option<u64>,
     /// The result as JSON instead of WAVE.
     #[serde(default)]
@@ -44,7 +48,7 @@ pub struct Call {
 }
 
 /// What a service exports, for listings.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Listed {
     /// With its version.
     pub interface: String,
@@ -53,7 +57,7 @@ pub struct Listed {
 }
 
 /// One function of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ListedFunction {
     /// As the component has it: `get`, `[static]cart.open`.
     pub name: String,

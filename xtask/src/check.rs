@@ -6,7 +6,7 @@ use crate::Result;
 use crate::guests::{self, toolchain};
 use crate::proxies;
 use crate::run::{cargo, installed, root, run, say};
-use crate::soak;
+use crate::{schemathesis, soak};
 
 /// The tests switch this feature of the host on; whatever else is built to be run with them, or
 /// beside them, has it too, so that the host is not compiled twice. What is shipped has not.
@@ -19,6 +19,7 @@ pub(crate) fn test(args: &[String]) -> Result {
             check()?;
             guests::build()?;
             proxies::prepare()?;
+            schemathesis::prepare()?;
             run(
                 "building the host",
                 cargo()

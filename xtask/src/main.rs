@@ -11,6 +11,7 @@ mod demo;
 mod guests;
 mod proxies;
 mod run;
+mod schemathesis;
 mod soak;
 mod zoo;
 
@@ -33,6 +34,7 @@ Commands:
                         the examples in their own folders
   toolchain             prepare the guest toolchain (target wasm32-wasip2) and stop
   proxies               fetch the proxies that tests put in front of the host, and stop
+  schemathesis          install what the control API is tested with, and stop
   zoo [NAME]            what each hostile guest costs a bystander, as a table; those of that name
   bench [ARGS...]       build guests and the host, then run the benchmarks with ARGS
   help                  this text
@@ -72,6 +74,7 @@ fn dispatch(args: &[String]) -> Result {
         "guests" => no_arguments(rest).and_then(|()| guests::build()),
         "toolchain" => no_arguments(rest).and_then(|()| guests::toolchain::prepare().map(drop)),
         "proxies" => no_arguments(rest).and_then(|()| proxies::prepare()),
+        "schemathesis" => no_arguments(rest).and_then(|()| schemathesis::prepare()),
         "zoo" => zoo::zoo(rest),
         "bench" => bench(rest),
         "help" | "--help" | "-h" => {

@@ -43,6 +43,7 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// What kind of service this is; the host finds it out from the component's exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Kind {
     /// Handles requests; its instances come and go while it is ready.
     Http,

@@ -98,7 +98,7 @@ pub struct Http {
     pub drain_timeout: Duration,
 }
 
-/// `http.tls`: PEM files, relative to the manifest.
+/// `http.tls` and `host.control.tls`: PEM files, relative to the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     pub cert: Spanned<PathBuf>,
@@ -122,6 +122,17 @@ pub struct HostSettings {
     pub cache: Option<Spanned<PathBuf>>,
     /// Directory of what outlives the process.
     pub state: Option<Spanned<PathBuf>>,
+    /// The control API over TCP.
+    pub control: Option<ControlSettings>,
+}
+
+/// `host.control`: files are relative to the manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlSettings {
+    pub listen: Spanned<SocketAddr>,
+    /// What requests have to show.
+    pub token_file: Spanned<PathBuf>,
+    pub tls: Option<Tls>,
 }
 
 /// `[service.NAME]`.

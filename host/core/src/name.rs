@@ -60,6 +60,11 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[cfg_attr(feature = "openapi", schema(
+            value_type = String,
+            pattern = "^[a-z][a-z0-9-]{0,62}$",
+        ))]
         pub struct $name(Arc<str>);
 
         impl $name {

@@ -35,12 +35,15 @@ pub struct Side<'a> {
 /// The steps from one side to the other, always in the same order: the application, services,
 /// groups, links, routes, listener and host; each by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Plan {
     pub steps: Vec<Step>,
 }
 
 /// What is added, changed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanStep))]
 pub struct Step {
     #[serde(flatten)]
     pub subject: Subject,
@@ -52,6 +55,8 @@ pub struct Step {
 /// What a step is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "subject", rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanSubject))]
 pub enum Subject {
     Application {
         name: AppName,
@@ -79,6 +84,8 @@ pub enum Subject {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanAction))]
 pub enum Action {
     Add,
     Change,
@@ -87,6 +94,8 @@ pub enum Action {
 
 /// One key that is set to something else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanChange))]
 pub struct Change {
     /// Dotted, relative to the step's table; or [`DIGEST`].
     pub key: String,
@@ -98,6 +107,8 @@ pub struct Change {
 /// From what to what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanDifference))]
 pub enum Difference {
     /// Of a list whose order means nothing. At least one of the two has something.
     Items {
@@ -114,6 +125,8 @@ pub enum Difference {
 /// When a change takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanEffect))]
 pub enum Effect {
     /// With the generation that the plan leads to.
     Live,

@@ -9,6 +9,7 @@ use crate::rollout::Share;
 
 /// One host and its application, as the host sees them at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostStatus {
     pub application: AppName,
     /// The number of the generation that serves.
@@ -34,6 +35,7 @@ pub struct HostStatus {
 /// What the host's process holds at one moment: whatever a leak would make grow. At rest it comes
 /// back to where it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostUsage {
     /// Resident memory of the process, in bytes. 0 where the system does not tell, as below.
     pub resident_bytes: u64,
@@ -54,6 +56,7 @@ pub struct HostUsage {
 
 /// What is in use of one instance pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PoolUsage {
     /// `serial` or `concurrent`.
     pub engine: String,
@@ -71,6 +74,7 @@ pub struct PoolUsage {
 /// Whether there is memory for new requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum MemoryPressure {
     /// There is.
     #[default]
@@ -85,14 +89,17 @@ pub enum MemoryPressure {
 
 /// A revision that serves a share of the requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Candidate {
     pub revision: u32,
-    /// Of all requests.
+    /// Of all requests: `5%`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub share: Share,
 }
 
 /// One service at one moment. Counts are since the host started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServiceStatus {
     pub service: ServiceName,
     pub kind: Kind,
@@ -136,6 +143,7 @@ impl ServiceStatus {
 
 /// The latest crashes of a service, as far as they are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Crashes {
     pub service: ServiceName,
     /// Since the host started; only the newest are kept.
@@ -146,6 +154,7 @@ pub struct Crashes {
 
 /// All that is known of one crash. It has what the guest printed, and no header, query or body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CrashReport {
     /// Counted from 1 since the host started.
     pub number: u64,
@@ -177,6 +186,7 @@ pub struct CrashReport {
 
 /// A request that a crash ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CrashedRequest {
     pub id: String,
     pub method: String,
@@ -188,6 +198,7 @@ pub struct CrashedRequest {
 
 /// A line that a guest printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CrashLine {
     /// RFC 3339, in UTC.
     pub time: String,

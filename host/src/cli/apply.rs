@@ -1,27 +1,40 @@
 //! `skep apply`: makes what the manifest says what runs.
 
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use skep_core::plan::{Plan, Tone};
 
+use super::progress::Progress;
 use super::{Exit, change, report};
-use crate::control::{self, Apply};
+use crate::control::{Apply, client};
+use crate::deploy::Changed;
 use crate::{deploy, host};
 
 /// Apply the manifest to the running host, whole or not at all
 ///
-/// Services are added, replaced and removed, and routes, links, limits and grants changed, by one
-/// switch: no request sees a part of it. What is new is proved first, as a deploy is.
+/// Shows what will change and, on a terminal, asks. Services are added, replaced and removed, and
+/// routes, links, limits and grants changed, by one switch: no request sees a part of it. What is new
+/// is proved first, as a deploy is. If somebody else changes something after the plan was shown,
+/// nothing is done.
 #[derive(Args, Debug)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Arguments {
     /// The manifest
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
-    /// Only if this generation serves; `skep ps --json` says which
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Only if this generation serves; `skep ps --json` says which. Default: the one that the plan was
+    /// made for
     #[arg(long, value_name = "GENERATION")]
     if_generation: Option<u64>,
-    /// Print what came of it as JSON
+    /// Print what came of it as JSON; with --dry-run the plan
     #[arg(long)]
     json: bool,
 }
@@ -42,6 +55,70 @@ pub fn run(arguments: &Arguments) -> Exit {
             return Exit::Failed;
         }
     };
-    let changed = control::apply_manifest(&socket, &Apply { manifest }, arguments.if_generation);
+    let asked = Apply { manifest };
+    let planned = match client::plan(&socket, &asked) {
+        Ok(Ok(planned)) => planned,
+        Ok(Err(refused)) => return change::show(Ok(Err(refused)), arguments.json),
+        Err(error) => return change::show(Err(error), arguments.json),
+    };
+    let mut out = std::io::stdout().lock();
+    let shown = match (arguments.json, arguments.dry_run) {
+        (true, true) => report::json(&mut out, &planned),
+        (true, false) => Ok(()),
+        (false, _) => show(&mut out, &planned.plan, report::colours(&std::io::stdout())),
+    };
+    drop(out);
+    if shown.is_err() {
+        return Exit::Failed;
+    }
+    if arguments.dry_run {
+        return Exit::Ok;
+    }
+    let expected = arguments.if_generation.unwrap_or(planned.generation);
+    if planned.plan.is_empty() && expected == planned.generation {
+        let nothing = Changed {
+            generation: planned.generation,
+            services: Vec::new(),
+            took_ms: 0,
+        };
+        return match arguments.json {
+            true => change::show(Ok(Ok(nothing)), true),
+            false => Exit::Ok,
+        };
+    }
+    if !arguments.yes && !agreed() {
+        let _ = writeln!(std::io::stderr(), "nothing was changed");
+        return Exit::Failed;
+    }
+    let progress = Progress::start("applying: building, proving, switching");
+    let changed = client::apply(&socket, &asked, Some(expected));
+    drop(progress);
     change::show(changed, arguments.json)
+}
+
+fn show(out: &mut impl Write, plan: &Plan, colours: bool) -> std::io::Result<()> {
+    for line in plan.lines() {
+        let colour = match line.tone {
+            _ if !colours => "",
+            Tone::Add => "\x1b[32m",
+            Tone::Change => "\x1b[33m",
+            Tone::Remove => "\x1b[31m",
+            Tone::Plain => "",
+        };
+        let end = if colour.is_empty() { "" } else { "\x1b[0m" };
+        writeln!(out, "{colour}{}{end}", line.text)?;
+    }
+    Ok(())
+}
+
+/// Asks whoever is there; where nobody is, what was ordered is meant.
+fn agreed() -> bool {
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+    if !stdin.is_terminal() || !stderr.is_terminal() {
+        return true;
+    }
+    let mut answer = String::new();
+    let asked = write!(stderr, "Apply this? [y/N] ").and_then(|()| stderr.flush());
+    let read = asked.and_then(|()| stdin.lock().read_line(&mut answer));
+    read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }

@@ -10,7 +10,8 @@ use skep_core::duration;
 use skep_core::name::ServiceName;
 
 use super::{Exit, report};
-use crate::control::{self, Outcome, Refusal, Returned};
+use crate::control::client::{self, Refusal};
+use crate::control::{Outcome, Returned};
 use crate::host;
 use crate::operator::{Call as Asked, Listed};
 
@@ -62,9 +63,9 @@ pub fn run(arguments: &Call) -> Exit {
         .as_ref()
         .zip(arguments.function.as_ref())
     else {
-        return match control::interfaces(&socket, &arguments.service) {
+        return match client::interfaces(&socket, &arguments.service) {
             Ok(Some(listed)) => list(arguments, listed),
-            Ok(None) => no_service(arguments),
+            Ok(None) => report::no_service(&arguments.service),
             Err(error) => {
                 report::failure(&error);
                 Exit::Failed
@@ -80,9 +81,9 @@ pub fn run(arguments: &Call) -> Exit {
             .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         json: arguments.json,
     };
-    match control::call(&socket, &arguments.service, &asked) {
+    match client::call(&socket, &arguments.service, &asked) {
         Ok(Ok(returned)) => show(arguments, &returned),
-        Ok(Err(Refusal::NoService)) => no_service(arguments),
+        Ok(Err(Refusal::NoService)) => report::no_service(&arguments.service),
         Ok(Err(Refusal::NotUnderstood(why))) => fail(&why, Exit::Usage),
         Ok(Err(Refusal::Failed(why))) => fail(&why, Exit::Failed),
         Err(error) => {
@@ -176,14 +177,6 @@ fn readable(out: &mut impl Write, listed: &[Listed]) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn no_service(arguments: &Call) -> Exit {
-    let none = format!(
-        "the host has no service `{}`; `skep ps` lists them",
-        arguments.service
-    );
-    fail(&none, Exit::Failed)
 }
 
 fn fail(why: &str, exit: Exit) -> Exit {

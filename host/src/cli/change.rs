@@ -17,13 +17,9 @@ pub(super) fn show(changed: Result<Result<Changed, Refused>, ControlError>, json
     };
     let mut out = std::io::stdout().lock();
     let written = match &outcome {
-        Ok(changed) if json => serde_json::to_writer_pretty(&mut out, changed)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out)),
+        Ok(changed) if json => report::json(&mut out, changed),
         Ok(changed) => told(&mut out, changed),
-        Err(refused) if json => serde_json::to_writer_pretty(&mut out, refused)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out)),
+        Err(refused) if json => report::json(&mut out, refused),
         Err(refused) => {
             explain(refused);
             Ok(())

@@ -8,7 +8,8 @@ use skep_core::name::ServiceName;
 use skep_core::status::{CrashReport, Crashes as OfService};
 
 use super::{Exit, report};
-use crate::{control, host};
+use crate::control::client;
+use crate::host;
 
 /// Show the latest crashes of the running host's services
 ///
@@ -31,15 +32,14 @@ pub struct Crashes {
 /// Runs the command.
 pub fn run(arguments: &Crashes) -> Exit {
     let socket = host::control_socket_of(&arguments.manifest);
-    let found = match control::crashes(&socket, arguments.service.as_ref()) {
+    let found = match client::crashes(&socket, arguments.service.as_ref()) {
         Ok(Some(found)) => found,
+        // Of all services there are always some, if only none.
         Ok(None) => {
-            let service = arguments.service.as_ref().map_or("", ServiceName::as_str);
-            let _ = writeln!(
-                std::io::stderr(),
-                "error: the host has no service `{service}`; `skep ps` lists them"
-            );
-            return Exit::Failed;
+            return arguments
+                .service
+                .as_ref()
+                .map_or(Exit::Failed, report::no_service);
         }
         Err(error) => {
             report::failure(&error);
@@ -48,9 +48,7 @@ pub fn run(arguments: &Crashes) -> Exit {
     };
     let mut out = std::io::stdout().lock();
     let written = if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &found)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out))
+        report::json(&mut out, &found)
     } else {
         readable(&mut out, &found)
     };

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use skep_core::name::ServiceName;
 
+use super::progress::Progress;
 use super::{Exit, change, report};
 use crate::artifact::Artifact;
-use crate::{control, host};
+use crate::control::client;
+use crate::host;
 
 /// Deploy another component for a service of the running host
 ///
@@ -46,6 +48,8 @@ pub fn run(arguments: &Deploy) -> Exit {
     };
     let socket = host::control_socket_of(&arguments.manifest);
     let (service, expected) = (&arguments.service, arguments.if_generation);
-    let changed = control::deploy_component(&socket, service, bytes, expected);
+    let progress = Progress::start("deploying: checking, building, proving");
+    let changed = client::deploy(&socket, service, bytes, expected);
+    drop(progress);
     change::show(changed, arguments.json)
 }

@@ -9,7 +9,7 @@ use skep_core::lifecycle::Phase;
 use skep_core::status::{HostStatus, MemoryPressure, ServiceStatus};
 
 use super::{Exit, report};
-use crate::control;
+use crate::control::client;
 use crate::host;
 
 /// List the services of the running host
@@ -27,7 +27,7 @@ pub struct Ps {
 /// Runs the command.
 pub fn run(arguments: &Ps) -> Exit {
     let socket = host::control_socket_of(&arguments.manifest);
-    let status = match control::ask(&socket) {
+    let status = match client::status(&socket) {
         Ok(status) => status,
         Err(error) => {
             report::failure(&error);
@@ -36,9 +36,7 @@ pub fn run(arguments: &Ps) -> Exit {
     };
     let mut out = std::io::stdout().lock();
     let written = if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &status)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out))
+        report::json(&mut out, &status)
     } else {
         table(&mut out, &status)
     };

@@ -3,14 +3,16 @@
 use std::io::{IsTerminal, Write};
 
 use ariadne::{Config, IndexType, Label, Report, ReportKind};
+use serde::Serialize;
 use skep_core::manifest::Mistake;
+use skep_core::name::ServiceName;
 
 use super::Exit;
 use crate::deploy::{DeployError, Source};
 
 /// Writes mistakes and warnings to standard error, each with file, line, column and the text.
 pub fn mistakes(source: &Source, mistakes: &[Mistake], warnings: &[Mistake]) {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = colours(&std::io::stderr());
     let mut out = std::io::stderr().lock();
     for mistake in mistakes {
         draw(&mut out, source, mistake, ReportKind::Error, colour);
@@ -18,6 +20,12 @@ pub fn mistakes(source: &Source, mistakes: &[Mistake], warnings: &[Mistake]) {
     for warning in warnings {
         draw(&mut out, source, warning, ReportKind::Warning, colour);
     }
+}
+
+/// Whether whoever reads this sees colours.
+pub fn colours(to: &impl IsTerminal) -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    to.is_terminal() && !dumb && std::env::var_os("NO_COLOR").is_none()
 }
 
 fn draw(
@@ -103,6 +111,24 @@ pub fn summary(mistakes: usize, warnings: usize) {
     };
     let (mistakes, warnings) = (plural(mistakes, "mistake"), plural(warnings, "warning"));
     let _ = writeln!(std::io::stderr(), "{mistakes}, {warnings}");
+}
+
+/// Says that the host has no such service, and with what code to exit.
+pub fn no_service(service: &ServiceName) -> Exit {
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: the host has no service `{service}`; `skep ps` lists them"
+    );
+    Exit::Failed
+}
+
+/// Writes what was asked for as JSON that people can read too.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
 }
 
 /// `error: what, caused by: why`

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use skep_core::name::ServiceName;
 
+use super::progress::Progress;
 use super::{Exit, change};
-use crate::control::{self, Rollback};
+use crate::control::{Rollback, client};
 use crate::host;
 
 /// Go back to an earlier revision of a service of the running host
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// The revision; absent: the one before
     #[arg(long)]
     to: Option<u32>,
+    /// Only if this generation serves; `skep ps --json` says which
+    #[arg(long, value_name = "GENERATION")]
+    if_generation: Option<u64>,
     /// Print what came of it as JSON
     #[arg(long)]
     json: bool,
@@ -36,6 +40,8 @@ pub fn run(arguments: &Arguments) -> Exit {
     let asked = Rollback {
         revision: arguments.to,
     };
-    let changed = control::rollback(&socket, &arguments.service, &asked);
+    let progress = Progress::start("rolling back: checking, building, proving");
+    let changed = client::rollback(&socket, &arguments.service, &asked, arguments.if_generation);
+    drop(progress);
     change::show(changed, arguments.json)
 }

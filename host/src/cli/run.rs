@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::log_options::LogOptions;
 use super::{Exit, check, report};
-use crate::control::Control;
+use crate::control::{Control, Remote};
 use crate::deploy::{self, Application, OpenError, Opened, Resumption};
 use crate::host::{self, Host, Options, StartError};
 use crate::log::Sink;
@@ -135,6 +135,14 @@ async fn until_stopped(
     let source = application.source.clone();
     let written_by_user = resumption.is_some();
     let control = written_by_user.then(|| host::control_socket(&application));
+    let remote = match Remote::prepare(&application) {
+        Ok(remote) => remote,
+        Err(error) => {
+            report::failure(&error);
+            return Exit::Failed;
+        }
+    };
+    let control_url = remote.as_ref().and_then(Remote::url);
     let options = Options {
         listen,
         cache: check::cache(&application),
@@ -160,7 +168,7 @@ async fn until_stopped(
             return Exit::Failed;
         }
     };
-    let control = control.and_then(|socket| match Control::start(&socket, &host) {
+    let control = control.and_then(|socket| match Control::start(&socket, remote, &host) {
         Ok(control) => Some(control),
         Err(error) => {
             tracing::warn!(
@@ -172,6 +180,9 @@ async fn until_stopped(
     });
     for url in host.urls() {
         let _ = writeln!(std::io::stderr(), "{url}");
+    }
+    if let Some(url) = control_url {
+        let _ = writeln!(std::io::stderr(), "control API: {url}");
     }
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,36 +1,30 @@
-//! The control API's calls of services' functions, from both sides.
+//! The control API's calls of services' functions.
 
 use std::io::Write;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Path as Segment};
+use axum::Json;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use skep_core::name::ServiceName;
-use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 use wasmtime::component::Val;
 
-use super::{ANSWER_PATIENCE, ControlError, Question, apart, exchange, no_service, problem};
+use super::api::{Api, apart};
+use super::problem::{Asked, Named, PROBLEM_JSON, Problem};
 use crate::log::chain;
 use crate::operator::{Answered, Call, Callee, Listed};
 use crate::wave;
 
-/// Bytes of a call with all its arguments. A megabyte of text may become some hundred of values.
-const CALL_BYTES: usize = 1 << 20;
-
 /// Bytes of a result as text.
 const RESULT_BYTES: usize = 8 << 20;
 
-/// Calls by the operator at the same time: each may hold what the two above allow.
-const CALLS: usize = 16;
+/// Calls by the operator at the same time: each may hold a body and a result.
+pub(super) const CALLS: usize = 16;
 
 /// What came of a call.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Returned {
     /// With its version.
     pub interface: String,
@@ -43,7 +37,7 @@ pub struct Returned {
 }
 
 /// What the function itself says of its result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// A value, or none.
@@ -54,73 +48,104 @@ pub enum Outcome {
     Err,
 }
 
-/// What the host says instead of an answer.
-#[derive(Debug)]
-pub enum Refusal {
-    /// It has no service of that name.
-    NoService,
-    /// There is no such function, or it takes other arguments.
-    NotUnderstood(String),
-    /// The service failed, or there was no room for the call.
-    Failed(String),
+/// What a service exports
+///
+/// Its own interfaces, with their functions.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}/interfaces",
+    tag = "services",
+    params(("service" = ServiceName, Path, description = "Which")),
+    responses(
+        (status = 200, description = "In the component's order", body = Vec<Listed>),
+        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
+        (status = 500, description = "A bug", body = Problem, content_type = PROBLEM_JSON),
+    ),
+)]
+pub(super) async fn interfaces_of(
+    State(api): State<Api>,
+    Named(service): Named,
+) -> Result<Json<Vec<Listed>>, Problem> {
+    let callee = api.callee(&service)?;
+    apart(move || Json(callee.listing())).await
 }
 
-pub(super) fn routes(
-    callee: impl Fn(&str) -> Option<Callee> + Send + Sync + Clone + 'static,
-) -> Router {
-    let listed = callee.clone();
-    let list = move |Segment(service): Segment<String>| async move {
-        match listed(&service) {
-            Some(callee) => Ok(apart(move || Json(callee.listing())).await),
-            None => Err(no_service(&service)),
-        }
+/// Call a function of a service
+///
+/// The call goes the way of other services' calls: it is admitted, held to the service's deadline and
+/// limits, and a crash is the service's. If the client goes away it is cancelled.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{service}/call",
+    tag = "services",
+    params(("service" = ServiceName, Path, description = "Which")),
+    request_body(content = Call),
+    responses(
+        (status = 200, description = "The function has returned", body = Returned),
+        (status = 400, description = "Not understood", body = Problem, content_type = PROBLEM_JSON),
+        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
+        (status = 413, description = "Too large", body = Problem, content_type = PROBLEM_JSON),
+        (
+            status = 415,
+            description = "Of another media type",
+            body = Problem,
+            content_type = PROBLEM_JSON
+        ),
+        (
+            status = 422,
+            description = "There is no such function, or it takes other arguments",
+            body = Problem,
+            content_type = PROBLEM_JSON
+        ),
+        (status = 500, description = "A bug", body = Problem, content_type = PROBLEM_JSON),
+        (
+            status = 502,
+            description = "The service was not there or failed, or its result is too long",
+            body = Problem,
+            content_type = PROBLEM_JSON
+        ),
+        (
+            status = 503,
+            description = "Too many such calls are under way",
+            body = Problem,
+            content_type = PROBLEM_JSON
+        ),
+    ),
+)]
+pub(super) async fn called(
+    State(api): State<Api>,
+    Named(service): Named,
+    Asked(asked): Asked<Call>,
+) -> Result<Response, Problem> {
+    let callee = api.callee(&service)?;
+    let Ok(_place) = api.calls.try_acquire() else {
+        let full = format!("{CALLS} calls by the operator are under way already");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, full));
     };
-    let room = Arc::new(Semaphore::new(CALLS));
-    let call = move |Segment(service): Segment<String>, Json(asked): Json<Call>| async move {
-        let Some(callee) = callee(&service) else {
-            return no_service(&service).into_response();
-        };
-        let Ok(_place) = room.try_acquire() else {
-            let full = format!("{CALLS} calls by the operator are under way already");
-            return problem(StatusCode::SERVICE_UNAVAILABLE, &full).into_response();
-        };
-        answer(callee, asked).await
-    };
-    Router::new()
-        .route("/v1/services/{service}/interfaces", get(list))
-        .route("/v1/services/{service}/call", post(call))
-        .layer(DefaultBodyLimit::max(CALL_BYTES))
-}
-
-async fn answer(callee: Callee, asked: Call) -> Response {
     let json = asked.json;
     // Texts of a megabyte are not read on a thread that serves.
     let understood = apart(move || {
         let understood = callee.understand(&asked);
         (callee, understood)
     });
-    let (callee, understood) = match understood.await {
-        Ok((callee, Ok(understood))) => (callee, understood),
-        Ok((_, Err(error))) => {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return problem(status, &error.to_string()).into_response();
-        }
-        Err(status) => return status.into_response(),
-    };
-    let answered = match callee.call(understood).await {
-        Ok(answered) => answered,
-        Err(error) => {
-            let why = chain(&error).to_string();
-            return problem(StatusCode::BAD_GATEWAY, &why).into_response();
-        }
-    };
-    match apart(move || render(&answered, json)).await {
-        Ok(Some(body)) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Ok(None) => {
-            let long = format!("the result has more than {RESULT_BYTES} bytes as text");
-            problem(StatusCode::BAD_GATEWAY, &long).into_response()
-        }
-        Err(status) => status.into_response(),
+    let (callee, understood) = understood.await?;
+    let understood = understood
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let failed = |why: String| Problem::new(StatusCode::BAD_GATEWAY, why);
+    let answered = callee.call(understood).await;
+    let answered = answered.map_err(|error| failed(chain(&error).to_string()))?;
+    let rendered = apart(move || render(&answered, json)).await?;
+    let body = rendered.ok_or_else(|| {
+        failed(format!(
+            "the result has more than {RESULT_BYTES} bytes as text"
+        ))
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+impl Api {
+    fn callee(&self, service: &ServiceName) -> Result<Callee, Problem> {
+        (self.callee)(service.as_str()).ok_or_else(|| Problem::no_service(service.as_str()))
     }
 }
 
@@ -182,66 +207,6 @@ impl Outcome {
             _ => Outcome::Value,
         }
     }
-}
-
-/// Asks the host at `path` what a service exports; none if it has none of that name. Blocking.
-///
-/// # Errors
-/// See [`ControlError`].
-pub fn interfaces(path: &Path, service: &ServiceName) -> Result<Option<Vec<Listed>>, ControlError> {
-    let request = format!("GET /v1/services/{service}/interfaces");
-    match exchange(path, &Question::new(&request))? {
-        (200, body) => serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| ControlError::unexpected(path)),
-        (404, _) => Ok(None),
-        _ => Err(ControlError::unexpected(path)),
-    }
-}
-
-/// Has the host at `path` call a function of a service. Blocking: without a time-out until the
-/// service's own deadline. If this process ends meanwhile, the call is cancelled.
-///
-/// # Errors
-/// See [`ControlError`].
-pub fn call(
-    path: &Path,
-    service: &ServiceName,
-    call: &Call,
-) -> Result<Result<Returned, Refusal>, ControlError> {
-    let unexpected = || ControlError::unexpected(path);
-    let body = serde_json::to_vec(call).map_err(|_| unexpected())?;
-    if body.len() > CALL_BYTES {
-        let long = format!("a call takes no more than {CALL_BYTES} bytes with all its arguments");
-        return Ok(Err(Refusal::NotUnderstood(long)));
-    }
-    let request = format!("POST /v1/services/{service}/call");
-    let timeout = call.timeout_ms.map(Duration::from_millis);
-    let question = Question {
-        request: &request,
-        body,
-        // The host sees to the time-out; this is for a host that does not.
-        patience: timeout.map(|timeout| timeout.saturating_add(ANSWER_PATIENCE)),
-        expected: None,
-    };
-    let (status, body) = exchange(path, &question)?;
-    if status == 200 {
-        let returned = serde_json::from_slice(&body).map_err(|_| unexpected())?;
-        return Ok(Ok(returned));
-    }
-    #[derive(Deserialize)]
-    struct Problem {
-        detail: String,
-    }
-    let said = || {
-        let problem: Problem = serde_json::from_slice(&body).map_err(|_| unexpected())?;
-        Ok::<_, ControlError>(problem.detail)
-    };
-    Ok(Err(match status {
-        404 => Refusal::NoService,
-        422 => Refusal::NotUnderstood(said()?),
-        _ => Refusal::Failed(said()?),
-    }))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::task;
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A change that has been made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Changed {
     /// The generation that serves now.
     pub generation: u64,
@@ -37,7 +37,7 @@ pub struct Changed {
 }
 
 /// What a change was for one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ServiceChange {
     /// Which.
     pub service: ServiceName,

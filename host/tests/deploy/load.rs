@@ -46,7 +46,10 @@ fn change(socket: &Path, request: &str, body: &[u8]) {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
-    let kind = "content-type: application/json";
+    let kind = match request.ends_with("/deploy") {
+        true => "content-type: application/wasm",
+        false => "content-type: application/json",
+    };
     write!(
         stream,
         "POST {request} HTTP/1.0\r\nhost: x\r\n{kind}\r\ncontent-length: {length}\r\n\r\n"

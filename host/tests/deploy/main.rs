@@ -18,6 +18,7 @@
 mod fixture;
 
 mod load;
+mod plans;
 mod probation;
 mod recovery;
 mod refusals;

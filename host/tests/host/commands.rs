@@ -132,6 +132,19 @@ fn the_command_line_is_checked() {
 }
 
 #[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Output::of(skep().args(["completions", shell]))
+            .expect(0)
+            .stdout;
+        for word in ["rollback", "if-generation", "completions"] {
+            assert!(script.contains(word), "{shell}: no {word:?}");
+        }
+    }
+    Output::of(skep().args(["completions", "tcsh"])).expect(2);
+}
+
+#[test]
 fn inspect_shows_what_a_component_is() {
     let output = Output::of(skep().arg("inspect").arg(guest("fetcher"))).expect(0);
     for text in [

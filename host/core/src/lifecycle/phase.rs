@@ -8,17 +8,20 @@ use serde::{Deserialize, Serialize};
 /// milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Phase {
     /// An instance is being made and asked for its health; or a worker is being started.
     Starting {
         /// 1 for the first try since the service was last healthy.
         attempt: u32,
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         since: Duration,
     },
     /// Requests are admitted; or a worker runs.
     Ready {
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         since: Duration,
         /// Counted crashes within the window, as of the latest crash.
         crashes: u32,
@@ -26,6 +29,7 @@ pub enum Phase {
     /// It lives, but its readiness checks say that it can take no requests for now.
     Unready {
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         since: Duration,
         /// Counted crashes within the window, as of the latest crash.
         crashes: u32,
@@ -34,8 +38,10 @@ pub enum Phase {
     /// Waits before the next try; requests are answered 503.
     BackingOff {
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         since: Duration,
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         until: Duration,
         /// Failures since the service was last healthy.
         attempt: u32,
@@ -44,6 +50,7 @@ pub enum Phase {
     /// Given up until somebody asks for a restart; requests are answered 503.
     Parked {
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         since: Duration,
         cause: Cause,
         /// Failures since the service was last healthy.
@@ -52,8 +59,10 @@ pub enum Phase {
     /// Nothing new is admitted; what is under way may end until the deadline.
     Draining {
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         since: Duration,
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         deadline: Duration,
         then: Then,
         cause: Cause,
@@ -61,6 +70,7 @@ pub enum Phase {
     /// Nothing runs.
     Stopped {
         #[serde(with = "crate::duration::millis")]
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         since: Duration,
         cause: Cause,
     },
@@ -129,6 +139,7 @@ impl Phase {
 /// What follows a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Then {
     Stopped,
     Starting,
@@ -137,6 +148,7 @@ pub enum Then {
 
 /// Why a service failed or stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cause {
     pub kind: CauseKind,
     /// One line for people who operate the host; never for a client.
@@ -161,6 +173,7 @@ impl fmt::Display for Cause {
 /// The kind of a [`Cause`], for metrics and machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CauseKind {
     /// Nobody has asked for it yet.
     NotStarted,

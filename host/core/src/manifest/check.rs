@@ -20,6 +20,7 @@ use crate::size::ByteSize;
 use crate::spanned::Spanned;
 use crate::{instances, limits};
 
+mod control;
 mod grants;
 mod group;
 mod health;
@@ -198,6 +199,7 @@ impl Checker {
             stack: stack.map_or(limits::STACK, |stack| stack.value),
             cache: path(&file.cache),
             state: path(&file.state),
+            control: good(&file.control).and_then(|control| self.control(control)),
         }
     }
 

@@ -28,10 +28,11 @@ use crate::{core_dump, health, instances, limits, link, probation, restart};
 
 /// Where a key is known, for people who wrote it into another table.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    let tables: [(&str, &[&str]); 20] = [
+    let tables: [(&str, &[&str]); 21] = [
         ("[http]", HttpFile::KEYS),
         ("http.limits", HttpLimitsFile::KEYS),
         ("[host]", HostFile::KEYS),
+        ("the host's control", ControlFile::KEYS),
         ("[service.NAME]", ServiceFile::KEYS),
         ("the service's limits", ServiceLimitsFile::KEYS),
         ("the service's limits.outgoing", OutgoingFile::KEYS),
@@ -114,7 +115,7 @@ table! {
 }
 
 table! {
-    /// Certificate and key of the listener.
+    /// Certificate and key of a listener.
     TlsFile {
         /// PEM file of the certificate chain, the server's own first.
         #[schemars(required)]
@@ -189,6 +190,26 @@ table! {
         /// Directory of what outlives the process, relative to the manifest. Default: `.skep` beside
         /// the manifest.
         "state" state: PathBuf,
+        /// Serve the control API over TCP too. Whoever has the token may do with the application
+        /// whatever the host's user may. Default: only over the Unix socket in `host.state`.
+        "control" control: ControlFile,
+    }
+}
+
+table! {
+    /// The control API over TCP.
+    ControlFile {
+        /// Address and port. Port 0 lets the system choose one.
+        #[schemars(required)]
+        "listen" listen: Listen,
+        /// File of the token that requests have to show, as `Authorization: Bearer TOKEN`; relative to
+        /// the manifest. One line of at least 32 characters, which nobody but the host's user may
+        /// read.
+        #[schemars(required)]
+        "token-file" token_file: PathBuf,
+        /// Serve HTTPS with this certificate. Without it the token can be read on its way, unless the
+        /// address is reachable from this machine alone.
+        "tls" tls: TlsFile,
     }
 }
 

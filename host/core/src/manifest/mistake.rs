@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong with the text. The host draws it below the line it points to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Mistake {
     /// Bytes of the text, on character boundaries; may be empty, at the end of the text too.
+    #[cfg_attr(feature = "openapi", schema(value_type = Span))]
     pub span: Range<usize>,
     /// What is wrong, in one sentence.
     pub message: String,
@@ -16,7 +18,18 @@ pub struct Mistake {
     /// What to write instead.
     pub help: Option<String>,
     /// A stable name of the kind of mistake, for machines and for the documentation.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub code: Cow<'static, str>,
+}
+
+/// How a range of bytes is written.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "it is its schema that is wanted")]
+struct Span {
+    start: usize,
+    /// One beyond the last.
+    end: usize,
 }
 
 impl Mistake {

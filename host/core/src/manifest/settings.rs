@@ -19,6 +19,7 @@ pub type Settings = BTreeMap<String, Setting>;
 /// What stands at a key, or its default. In JSON a string, a list of strings, or `{"hidden":true}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Setting {
     /// As it would be written, without quotes.
     Text(String),
@@ -27,6 +28,7 @@ pub enum Setting {
     /// Several, whose order means nothing.
     Set(BTreeSet<String>),
     /// A text that is compared and never shown: it may be a secret, and what is shown ends up in logs.
+    #[cfg_attr(feature = "openapi", schema(value_type = HiddenMark))]
     Hidden(Hidden),
 }
 
@@ -36,6 +38,7 @@ pub struct Hidden(String);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct HiddenMark {
     hidden: bool,
 }

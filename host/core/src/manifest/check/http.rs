@@ -80,7 +80,7 @@ impl Checker {
         Some(addresses)
     }
 
-    fn tls(&mut self, file: &Spanned<TlsFile>) -> Option<Tls> {
+    pub(super) fn tls(&mut self, file: &Spanned<TlsFile>) -> Option<Tls> {
         let span = || file.span.clone();
         let cert = self.required(&file.cert, "cert", span(), "`tls`", "cert = \"cert.pem\"");
         let key = self.required(&file.key, "key", span(), "`tls`", "key = \"key.pem\"");

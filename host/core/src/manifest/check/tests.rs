@@ -106,6 +106,24 @@ fn the_smallest_manifest_has_the_documented_defaults() {
 }
 
 #[test]
+fn a_token_that_others_may_see_is_warned_of() {
+    let warned = |control: &str| {
+        let text = format!("name='a'\nhost.control = {{ token-file='t', {control} }}\n{SERVED}");
+        let manifest = Manifest::parse(&text).unwrap();
+        render(&text, manifest.warnings())
+    };
+    assert_eq!(warned("listen='127.0.0.1:7070'"), "");
+    assert_eq!(warned("listen='[::1]:7070'"), "");
+    assert_eq!(warned("listen='0.0.0.0:7070', tls={cert='c',key='k'}"), "");
+    expect![[r#"
+        2:41 open-control «'0.0.0.0:7070'» the control API is served over the network without TLS — whoever sees a request on its way has the token (add tls = { cert = …, key = … }, or listen on 127.0.0.1)
+    "#]]
+    .assert_eq(&warned("listen='0.0.0.0:7070'"));
+}
+
+const SERVED: &str = "service.b.component='b.wasm'\nservice.b.routes=['/']";
+
+#[test]
 fn the_same_settings_elsewhere_in_the_text_are_equal() {
     let one = Manifest::parse("name='a'\n[service.b]\ncomponent='b.wasm'\nroutes=['/']").unwrap();
     let other = Manifest::parse("# moved\nname='a'\n[service.b]\nroutes=['/']\ncomponent='b.wasm'")
@@ -322,7 +340,7 @@ fn keys_that_are_not_known() {
 
 #[test]
 fn the_listener() {
-    let rows: [(&str, Expect); 13] = [
+    let rows: [(&str, Expect); 15] = [
         (
             "http.listen = 8080",
             expect![[r#"
@@ -363,6 +381,19 @@ fn the_listener() {
             "http.tls = { cert = \"c.pem\" }",
             expect![[r#"
             3:12 missing-key «{ cert = "c.pem" }» `tls` has no `key` — `key` is missing (write key = "key.pem")
+        "#]],
+        ),
+        (
+            "host.control = { listen = \"127.0.0.1:7070\" }",
+            expect![[r#"
+            3:16 missing-key «{ listen = "127.0.0.1:7070" }» `control` has no `token-file` — `token-file` is missing (write token-file = "control.token")
+        "#]],
+        ),
+        (
+            "host.control = { listen = \":7070\", token-file = \"\" }",
+            expect![[r#"
+            3:27 bad-address «":7070"» an address is an IP address and a port, like "127.0.0.1:8080" — value of `listen` (write "0.0.0.0:7070")
+            3:49 bad-file «""» `token-file` is not the path of a file — not a path (write a path relative to the manifest)
         "#]],
         ),
         (

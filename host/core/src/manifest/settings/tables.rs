@@ -4,7 +4,7 @@
 //! keys to those of the raw shape.
 use std::collections::BTreeMap;
 
-use super::super::{Build, Group, HostSettings, Http, Route, Service, Tls};
+use super::super::{Build, ControlSettings, Group, HostSettings, Http, Route, Service, Tls};
 use super::{Hidden, Setting, Settings, Writer, quoted};
 use crate::core_dump::CoreDumps;
 use crate::duration::show;
@@ -175,11 +175,8 @@ impl Http {
         } = self;
         Writer::gather(|to| {
             to.unordered("listen", listen);
-            if let Some(Tls { cert, key }) = tls {
-                to.below("tls", |to| {
-                    to.text("cert", cert.display());
-                    to.text("key", key.display());
-                });
+            if let Some(tls) = tls {
+                to.below("tls", |to| write_tls(tls, to));
             }
             to.unordered("trusted-proxies", trusted_proxies);
             to.text("access-log", access_log);
@@ -201,6 +198,7 @@ impl HostSettings {
             stack,
             cache,
             state,
+            control,
         } = self;
         Writer::gather(|to| {
             to.perhaps("memory", memory.as_ref());
@@ -210,8 +208,27 @@ impl HostSettings {
             to.text("stack", stack);
             to.perhaps("cache", cache.as_ref().map(|path| path.display()));
             to.perhaps("state", state.as_ref().map(|path| path.display()));
+            if let Some(control) = control {
+                let ControlSettings {
+                    listen,
+                    token_file,
+                    tls,
+                } = control;
+                to.below("control", |to| {
+                    to.text("listen", listen);
+                    to.text("token-file", token_file.display());
+                    if let Some(tls) = tls {
+                        to.below("tls", |to| write_tls(tls, to));
+                    }
+                });
+            }
         })
     }
+}
+
+fn write_tls(Tls { cert, key }: &Tls, to: &mut Writer) {
+    to.text("cert", cert.display());
+    to.text("key", key.display());
 }
 
 fn write_build(build: &Build, to: &mut Writer) {

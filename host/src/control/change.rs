@@ -1,0 +1,256 @@
+//! The control API's changes of the application.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use skep_core::digest::Digest;
+use skep_core::generation::Reason;
+use skep_core::name::ServiceName;
+use skep_core::plan::{Plan, Side};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::api::{Api, apart};
+use super::precondition::{IfMatch, etag};
+use super::problem::{Asked, Named, Sent};
+use super::refused::{Refused, Unchanged, Unplanned};
+use crate::artifact::MAX_COMPONENT_BYTES;
+use crate::deploy::{self, Application, ChangeError, Changed, Ledger, Running, Wanted};
+
+/// What a host is asked to apply, or to plan.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// The manifest's file, as the host sees it; relative to the host's working directory.
+    #[schema(value_type = String, examples("/srv/shop/skep.toml"))]
+    pub manifest: PathBuf,
+}
+
+/// What applying a manifest would change.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Planned {
+    /// The generation that serves, from which the plan leads. Applying it with this number in
+    /// `If-Match` does what was planned or nothing.
+    pub generation: u64,
+    /// The steps.
+    pub plan: Plan,
+}
+
+/// What a host is asked to go back to.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// The revision; none: the one before.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::whole::optional"
+    )]
+    #[schema(maximum = 4294967295u32)]
+    pub revision: Option<u32>,
+}
+
+/// The routes whose bodies are components.
+pub(super) fn deploys() -> OpenApiRouter<Api> {
+    let largest = usize::try_from(MAX_COMPONENT_BYTES).unwrap_or(usize::MAX);
+    OpenApiRouter::new()
+        .routes(routes!(deployed))
+        .layer(DefaultBodyLimit::max(largest))
+}
+
+/// Deploy another component for a service
+///
+/// It is checked against all that calls it and all that it calls, compiled, started beside what serves
+/// and asked whether it is well; only then do new requests go to it. If anything is wrong with it,
+/// nothing changes.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{service}/deploy",
+    tag = "changes",
+    params(
+        ("service" = ServiceName, Path, description = "Which"),
+        IfMatch,
+    ),
+    request_body(
+        description = "The component",
+        content(([u8] = "application/wasm"), ([u8] = "application/octet-stream"))
+    ),
+    responses(
+        (
+            status = 200,
+            description = "It serves",
+            body = Changed,
+            headers(("etag" = String, description = "The generation that serves now, in quotes"))
+        ),
+        Unchanged,
+    ),
+)]
+async fn deployed(
+    State(api): State<Api>,
+    Named(service): Named,
+    IfMatch(expected): IfMatch,
+    Sent(bytes): Sent,
+) -> Result<Served, Refused> {
+    let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
+    let wanted = apart(move || {
+        let wanted = running.with_component(&ledger, &service, &bytes);
+        wanted.map_err(|error| Refused::of_deploy(&error))
+    });
+    change(&api.running, wanted.await??, expected).await
+}
+
+/// Go back to an earlier revision of a service
+///
+/// It is checked and proved as a deploy is. The revision before the present one is kept warm.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{service}/rollback",
+    tag = "changes",
+    params(
+        ("service" = ServiceName, Path, description = "Which"),
+        IfMatch,
+    ),
+    request_body(content = Rollback),
+    responses(
+        (
+            status = 200,
+            description = "It serves",
+            body = Changed,
+            headers(("etag" = String, description = "The generation that serves now, in quotes"))
+        ),
+        Unchanged,
+    ),
+)]
+pub(super) async fn rolled_back(
+    State(api): State<Api>,
+    Named(service): Named,
+    IfMatch(expected): IfMatch,
+    Asked(asked): Asked<Rollback>,
+) -> Result<Served, Refused> {
+    let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
+    let wanted = apart(move || {
+        let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
+        wanted.map_err(|error| Refused::of_deploy(&error))
+    });
+    change(&api.running, wanted.await??, expected).await
+}
+
+/// Apply a manifest, whole or not at all
+///
+/// Services are added, replaced and removed, and routes, links, limits and grants changed, by one
+/// switch: no request sees a part of it.
+#[utoipa::path(
+    post,
+    path = "/v1/apply",
+    tag = "changes",
+    params(
+        IfMatch,
+    ),
+    request_body(content = Apply),
+    responses(
+        (
+            status = 200,
+            description = "It serves",
+            body = Changed,
+            headers(("etag" = String, description = "The generation that serves now, in quotes"))
+        ),
+        Unchanged,
+    ),
+)]
+pub(super) async fn applied(
+    State(api): State<Api>,
+    IfMatch(expected): IfMatch,
+    Asked(asked): Asked<Apply>,
+) -> Result<Served, Refused> {
+    let wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
+    change(&api.running, wanted, expected).await
+}
+
+/// What applying a manifest would change
+///
+/// Nothing is compiled or started: what is planned may still be refused.
+#[utoipa::path(
+    post,
+    path = "/v1/plan",
+    tag = "changes",
+    request_body(content = Apply),
+    responses(
+        (
+            status = 200,
+            description = "The plan",
+            body = Planned,
+            headers(("etag" = String, description = "The generation that serves, in quotes"))
+        ),
+        Unplanned,
+    ),
+)]
+pub(super) async fn planned(
+    State(api): State<Api>,
+    Asked(asked): Asked<Apply>,
+) -> Result<Response, Refused> {
+    let planned = apart(move || {
+        let wanted = read(&asked)?;
+        let now = api.running.roster();
+        let (before, after) = (digests(&now.application), digests(&wanted));
+        let before = Side {
+            manifest: &now.application.manifest,
+            components: &before,
+        };
+        let after = Side {
+            manifest: &wanted.manifest,
+            components: &after,
+        };
+        Ok::<_, Refused>(Planned {
+            generation: now.generation.number(),
+            plan: Plan::between(before, after),
+        })
+    });
+    let planned = planned.await??;
+    let etag = [(header::ETAG, etag(planned.generation))];
+    Ok((etag, Json(planned)).into_response())
+}
+
+fn read(asked: &Apply) -> Result<Application, Refused> {
+    deploy::read(&asked.manifest).map_err(|error| Refused::of_deploy(&error))
+}
+
+fn digests(application: &Application) -> BTreeMap<ServiceName, Digest> {
+    let parts = application.parts.iter();
+    parts
+        .map(|(name, part)| (name.clone(), part.artifact.digest()))
+        .collect()
+}
+
+/// Where what is deployed is written down.
+fn ledger(running: &Running) -> Result<Ledger, Refused> {
+    let ledger = running.ledger().cloned();
+    ledger.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
+}
+
+async fn change(
+    running: &Arc<Running>,
+    wanted: Wanted,
+    expected: Option<u64>,
+) -> Result<Served, Refused> {
+    let changed = running.change(wanted, expected).await;
+    changed
+        .map(Served)
+        .map_err(|error| Refused::of_change(&error))
+}
+
+/// What is answered to a change that was made.
+pub(super) struct Served(Changed);
+
+impl IntoResponse for Served {
+    fn into_response(self) -> Response {
+        let etag = [(header::ETAG, etag(self.0.generation))];
+        (etag, Json(self.0)).into_response()
+    }
+}

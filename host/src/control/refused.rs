@@ -1,0 +1,197 @@
+//! How the control API refuses a change: a problem document that says at which step, and shows the
+//! mistakes.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use skep_core::manifest::Mistake;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::problem::{PROBLEM_JSON, Problem, rendered};
+use crate::deploy::{ChangeError, DeployError, Source};
+use crate::log::chain;
+
+/// Why the host changed nothing: a problem document (RFC 9457) with members of its own.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Refused {
+    /// A few words for the status.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// Why.
+    pub detail: String,
+    /// At which step of a change it was.
+    #[serde(default)]
+    pub step: Step,
+    /// What the mistakes are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub source: Option<Box<Source>>,
+    /// All that were found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
+}
+
+/// The steps of a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// What is asked for is looked at.
+    #[default]
+    Read,
+    /// Contracts, grants and limits are checked, against all other services.
+    Check,
+    /// It is compiled and linked.
+    Build,
+    /// It is started and asked whether it is well.
+    Prove,
+    /// It takes the place of what serves.
+    Switch,
+}
+
+/// What a change may be answered instead of being made, for the document.
+pub(super) enum Unchanged {}
+
+/// And a plan instead of being told.
+pub(super) enum Unplanned {}
+
+const UNPLANNED: &[(&str, &str)] = &[
+    ("400", "Not understood"),
+    ("413", "Too large"),
+    ("415", "Of another media type"),
+    (
+        "422",
+        "The manifest or a component has mistakes, or does not become ready",
+    ),
+    ("500", "A bug"),
+];
+
+const UNCHANGED: &[(&str, &str)] = &[
+    ("404", "No such service or revision"),
+    ("409", "Something is on trial, or nothing can change"),
+    ("412", "Another generation serves"),
+    ("503", "The host is stopping"),
+    ("507", "It cannot be written down"),
+];
+
+impl IntoResponses for Unplanned {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(UNPLANNED)
+    }
+}
+
+impl IntoResponses for Unchanged {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut all = refusals(UNPLANNED);
+        all.append(&mut refusals(UNCHANGED));
+        all
+    }
+}
+
+fn refusals(statuses: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let one = |(status, description): &(&str, &str)| {
+        let content = Ref::from_schema_name(Refused::name());
+        let content = ContentBuilder::new().schema(Some(content)).build();
+        let response = ResponseBuilder::new()
+            .description(*description)
+            .content(PROBLEM_JSON, content);
+        ((*status).to_owned(), response.build().into())
+    };
+    statuses.iter().map(one).collect()
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> axum::response::Response {
+        rendered(self.status, &self)
+    }
+}
+
+/// What comes before the first step.
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Refused {
+        let Problem {
+            title,
+            status,
+            detail,
+        } = problem;
+        Refused {
+            title,
+            status,
+            detail,
+            step: Step::Read,
+            source: None,
+            mistakes: Vec::new(),
+        }
+    }
+}
+
+impl Refused {
+    pub(super) fn new(
+        status: StatusCode,
+        step: Step,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Refused {
+        Refused {
+            step,
+            ..Problem::new(status, chain(error).to_string()).into()
+        }
+    }
+
+    fn show(&mut self, source: &Source, mistakes: &[Mistake]) {
+        self.source = Some(Box::new(source.clone()));
+        self.mistakes = mistakes.to_vec();
+    }
+
+    pub(super) fn of_deploy(error: &DeployError) -> Refused {
+        let (status, step) = match error {
+            DeployError::NoService(_) | DeployError::NoRevision { .. } => {
+                (StatusCode::NOT_FOUND, Step::Read)
+            }
+            DeployError::Unreadable { .. } | DeployError::Component(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Step::Read)
+            }
+            DeployError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
+        };
+        let mut refused = Refused::new(status, step, error);
+        if let DeployError::Mistakes {
+            source_text,
+            mistakes,
+            ..
+        } = error
+        {
+            refused.show(source_text, mistakes);
+        }
+        refused
+    }
+
+    pub(super) fn of_change(error: &ChangeError) -> Refused {
+        let (status, step) = match error {
+            ChangeError::Conflict { .. } => (StatusCode::PRECONDITION_FAILED, Step::Read),
+            ChangeError::OnTrial { .. }
+            | ChangeError::NothingOnTrial
+            | ChangeError::NothingNew
+            | ChangeError::NoLedger
+            | ChangeError::Aborted
+            | ChangeError::Bad { .. } => (StatusCode::CONFLICT, Step::Read),
+            ChangeError::Ledger(_) => (StatusCode::INSUFFICIENT_STORAGE, Step::Switch),
+            ChangeError::NeedsNewStart { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
+            ChangeError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Build),
+            ChangeError::Machinery(_) => (StatusCode::INTERNAL_SERVER_ERROR, Step::Build),
+            ChangeError::NotReady { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Prove),
+            ChangeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Step::Read),
+            ChangeError::Lost => (StatusCode::INTERNAL_SERVER_ERROR, Step::Switch),
+        };
+        let mut refused = Refused::new(status, step, error);
+        if let ChangeError::Mistakes {
+            source_text,
+            mistakes,
+        } = error
+        {
+            refused.show(source_text, mistakes);
+        }
+        refused
+    }
+}
