@@ -2,12 +2,14 @@
 
 pub mod apply;
 pub mod call;
+pub mod canary;
 mod change;
 pub mod check;
 pub mod completions;
 pub mod crashes;
 pub mod deploy;
 pub mod graph;
+pub mod history;
 pub mod inspect;
 pub mod log_options;
 pub mod order;

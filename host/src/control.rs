@@ -3,8 +3,10 @@
 
 mod api;
 mod call;
+mod canary;
 mod change;
 pub mod client;
+mod history;
 mod life;
 mod precondition;
 mod problem;
@@ -22,7 +24,9 @@ use tokio::net::UnixListener;
 use self::api::Api;
 pub use self::api::document;
 pub use self::call::{Outcome, Returned};
+pub use self::canary::{PAUSE, Pause, SetShare, Trial};
 pub use self::change::{Apply, Planned, Rollback};
+pub use self::history::{Past, PastService};
 pub use self::life::{Order, Ordered};
 pub use self::problem::Problem;
 pub use self::refused::{Refused, Step};

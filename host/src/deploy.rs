@@ -20,6 +20,7 @@ mod recipe;
 mod resume;
 mod retire;
 mod running;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use skep::artifact::child;
 use skep::cli::{
-    self, Exit, apply, call, check, completions, crashes, deploy, graph, inspect, order, ps,
-    rollback, run, serve,
+    self, Exit, apply, call, canary, check, completions, crashes, deploy, graph, history, inspect,
+    order, ps, rollback, run, serve,
 };
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
@@ -32,6 +32,10 @@ enum Command {
     Deploy(deploy::Deploy),
     Apply(apply::Arguments),
     Rollback(rollback::Arguments),
+    Promote(canary::Promote),
+    Abort(canary::Abort),
+    History(history::History),
+    Events(history::Events),
     Restart(order::Restart),
     Stop(order::Stop),
     Start(order::Start),
@@ -62,6 +66,10 @@ fn main() -> ExitCode {
         Command::Deploy(arguments) => deploy::run(&arguments).into(),
         Command::Apply(arguments) => apply::run(&arguments).into(),
         Command::Rollback(arguments) => rollback::run(&arguments).into(),
+        Command::Promote(arguments) => canary::promote(&arguments).into(),
+        Command::Abort(arguments) => canary::abort(&arguments).into(),
+        Command::History(arguments) => history::history(&arguments).into(),
+        Command::Events(arguments) => history::events(&arguments).into(),
         Command::Restart(arguments) => order::restart(&arguments).into(),
         Command::Stop(arguments) => order::stop(&arguments).into(),
         Command::Start(arguments) => order::start(&arguments).into(),

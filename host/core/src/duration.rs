@@ -146,6 +146,23 @@ pub mod millis {
     }
 }
 
+/// As people write them: `5s`.
+pub mod text {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&super::show(*duration))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        super::parse(&text).map_err(D::Error::custom)
+    }
+}
+
 /// Where a millisecond is long.
 pub mod micros {
     use std::time::Duration;

@@ -73,6 +73,108 @@ impl From<Share> for String {
     }
 }
 
+/// At most so many steps. More are somebody's mistake.
+const STEPS_MAX: usize = 32;
+
+/// The shares that a rollout goes through, each larger than the one before: `5%`, `5%,25%,100%`. There
+/// is one at least.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Steps(Vec<Share>);
+
+/// What are no steps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadSteps {
+    /// One of them is no share.
+    #[error(transparent)]
+    Share(#[from] BadShare),
+    /// One is not larger than the one before.
+    #[error("{after} does not come after {before}: each step has to be larger than the one before")]
+    NotGrowing {
+        /// The step before.
+        before: Share,
+        /// The one that is not larger.
+        after: Share,
+    },
+    /// Not one.
+    #[error("there is no step")]
+    None,
+    /// Too many.
+    #[error("more than {STEPS_MAX} steps")]
+    TooMany,
+}
+
+impl Steps {
+    /// These shares one after another.
+    ///
+    /// # Errors
+    /// If there is none, they do not grow, or there are too many.
+    pub fn new(shares: Vec<Share>) -> Result<Steps, BadSteps> {
+        if shares.is_empty() {
+            return Err(BadSteps::None);
+        }
+        if shares.len() > STEPS_MAX {
+            return Err(BadSteps::TooMany);
+        }
+        match shares.windows(2).find(|pair| pair[0] >= pair[1]) {
+            Some(pair) => Err(BadSteps::NotGrowing {
+                before: pair[0],
+                after: pair[1],
+            }),
+            None => Ok(Steps(shares)),
+        }
+    }
+
+    /// All of them.
+    pub fn shares(&self) -> &[Share] {
+        &self.0
+    }
+
+    /// The first share.
+    pub fn first(&self) -> Share {
+        // There is one at least.
+        self.0.first().copied().unwrap_or(Share::ALL)
+    }
+
+    /// Those that come after the first.
+    pub fn later(&self) -> &[Share] {
+        self.0.get(1..).unwrap_or_default()
+    }
+}
+
+impl FromStr for Steps {
+    type Err = BadSteps;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shares = text.split(',').map(|text| text.trim().parse());
+        Steps::new(shares.collect::<Result<_, _>>()?)
+    }
+}
+
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, step) in self.0.iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            write!(f, "{comma}{step}")?;
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for Steps {
+    type Error = BadSteps;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Steps> for String {
+    fn from(steps: Steps) -> String {
+        steps.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,6 +210,21 @@ mod tests {
             prop_assert!(Share(share).takes(0));
             prop_assert_eq!(Share(share).to_string().parse(), Ok(Share(share)));
         }
+    }
+
+    #[test]
+    fn steps_grow() {
+        let steps: Steps = "5%, 25%,100%".parse().unwrap();
+        assert_eq!(steps.first(), Share(500));
+        assert_eq!(steps.later(), [Share(2500), Share::ALL]);
+        assert_eq!(steps.to_string(), "5%,25%,100%");
+        assert_eq!("5%".parse::<Steps>().unwrap().later(), []);
+        for text in ["", ",", "5%,", "5%,5%", "25%,5%", "5%;25%"] {
+            assert!(text.parse::<Steps>().is_err(), "{text}");
+        }
+        let many: Vec<String> = (1..=33).map(|n| format!("{n}%")).collect();
+        assert_eq!(many.join(",").parse::<Steps>(), Err(BadSteps::TooMany));
+        assert!(many[1..].join(",").parse::<Steps>().is_ok());
     }
 
     #[test]

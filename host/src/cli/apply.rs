@@ -58,8 +58,8 @@ pub fn run(arguments: &Arguments) -> Exit {
     let asked = Apply { manifest };
     let planned = match client::plan(&socket, &asked) {
         Ok(Ok(planned)) => planned,
-        Ok(Err(refused)) => return change::show(Ok(Err(refused)), arguments.json),
-        Err(error) => return change::show(Err(error), arguments.json),
+        Ok(Err(refused)) => return change::show(Ok(Err(refused)), arguments.json, change::changed),
+        Err(error) => return change::show(Err(error), arguments.json, change::changed),
     };
     let mut out = std::io::stdout().lock();
     let shown = match (arguments.json, arguments.dry_run) {
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             took_ms: 0,
         };
         return match arguments.json {
-            true => change::show(Ok(Ok(nothing)), true),
+            true => change::show(Ok(Ok(nothing)), true, change::changed),
             false => Exit::Ok,
         };
     }
@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     let progress = Progress::start("applying: building, proving, switching");
     let changed = client::apply(&socket, &asked, Some(expected));
     drop(progress);
-    change::show(changed, arguments.json)
+    change::show(changed, arguments.json, change::changed)
 }
 
 fn show(out: &mut impl Write, plan: &Plan, colours: bool) -> std::io::Result<()> {

@@ -2,12 +2,18 @@
 
 use std::io::Write;
 
+use serde::Serialize;
+
 use super::{Exit, report};
 use crate::control::{ControlError, Refused, Step};
-use crate::deploy::Changed;
+use crate::deploy::{Changed, ServiceChange, Tried};
 
 /// Says what has changed, or why nothing has.
-pub(super) fn show(changed: Result<Result<Changed, Refused>, ControlError>, json: bool) -> Exit {
+pub(super) fn show<T: Serialize>(
+    changed: Result<Result<T, Refused>, ControlError>,
+    json: bool,
+    tell: fn(&mut dyn Write, &T) -> std::io::Result<()>,
+) -> Exit {
     let outcome = match changed {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -18,7 +24,7 @@ pub(super) fn show(changed: Result<Result<Changed, Refused>, ControlError>, json
     let mut out = std::io::stdout().lock();
     let written = match &outcome {
         Ok(changed) if json => report::json(&mut out, changed),
-        Ok(changed) => told(&mut out, changed),
+        Ok(changed) => tell(&mut out, changed),
         Err(refused) if json => report::json(&mut out, refused),
         Err(refused) => {
             explain(refused);
@@ -32,11 +38,28 @@ pub(super) fn show(changed: Result<Result<Changed, Refused>, ControlError>, json
     }
 }
 
-fn told(out: &mut impl Write, changed: &Changed) -> std::io::Result<()> {
+/// A change for people.
+pub(super) fn changed(out: &mut dyn Write, changed: &Changed) -> std::io::Result<()> {
     if changed.services.is_empty() {
         writeln!(out, "no service has another revision than before")?;
     }
-    for change in &changed.services {
+    list(out, &changed.services)?;
+    let (generation, ms) = (changed.generation, changed.took_ms);
+    writeln!(out, "generation {generation} serves, after {ms} ms")
+}
+
+/// A trial for people.
+pub(super) fn tried(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
+    list(out, &tried.services)?;
+    let (share, generation) = (tried.share, tried.generation);
+    writeln!(
+        out,
+        "on trial with {share} of the requests; generation {generation} serves the others"
+    )
+}
+
+fn list(out: &mut dyn Write, services: &[ServiceChange]) -> std::io::Result<()> {
+    for change in services {
         let service = &change.service;
         match (change.from, change.to) {
             (Some(from), Some(to)) => writeln!(out, "{service}: revision {from} → {to}")?,
@@ -45,8 +68,7 @@ fn told(out: &mut impl Write, changed: &Changed) -> std::io::Result<()> {
             (None, None) => {}
         }
     }
-    let (generation, ms) = (changed.generation, changed.took_ms);
-    writeln!(out, "generation {generation} serves, after {ms} ms")
+    Ok(())
 }
 
 fn explain(refused: &Refused) {

@@ -1,15 +1,19 @@
 //! `skep deploy`: gives a service of the running host another component.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use skep_core::duration;
 use skep_core::name::ServiceName;
+use skep_core::rollout::Steps;
 
 use super::progress::Progress;
 use super::{Exit, change, report};
 use crate::artifact::Artifact;
-use crate::control::client;
+use crate::control::{Pause, Trial, client};
 use crate::host;
+use crate::sticky::Sticky;
 
 /// Deploy another component for a service of the running host
 ///
@@ -27,6 +31,17 @@ pub struct Deploy {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    /// Let it serve this share of the requests first: `5%`. With several, `5%,25%,100%`, it goes on to
+    /// the next after each pause, and serves all with the last. Whatever it does worse than what serves
+    /// the others, it is taken back
+    #[arg(long, value_name = "SHARES")]
+    canary: Option<Steps>,
+    /// Between two shares: `30s`, `5m`. Default: 60s
+    #[arg(long, requires = "canary", value_parser = duration::parse)]
+    pause: Option<Duration>,
+    /// Decide by the client instead of by the request: `header:NAME` or `cookie:NAME`
+    #[arg(long, requires = "canary")]
+    sticky: Option<Sticky>,
     /// Only if this generation serves; `skep ps --json` says which
     #[arg(long, value_name = "GENERATION")]
     if_generation: Option<u64>,
@@ -49,7 +64,17 @@ pub fn run(arguments: &Deploy) -> Exit {
     let socket = host::control_socket_of(&arguments.manifest);
     let (service, expected) = (&arguments.service, arguments.if_generation);
     let progress = Progress::start("deploying: checking, building, proving");
-    let changed = client::deploy(&socket, service, bytes, expected);
+    let Some(steps) = &arguments.canary else {
+        let changed = client::deploy(&socket, service, bytes, expected);
+        drop(progress);
+        return change::show(changed, arguments.json, change::changed);
+    };
+    let trial = Trial {
+        steps: steps.shares().to_vec(),
+        pause: arguments.pause.map(Pause),
+        sticky: arguments.sticky.clone(),
+    };
+    let tried = client::try_out(&socket, service, bytes, &trial, expected);
     drop(progress);
-    change::show(changed, arguments.json)
+    change::show(tried, arguments.json, change::tried)
 }

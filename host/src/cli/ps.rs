@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use skep_core::lifecycle::Phase;
-use skep_core::status::{HostStatus, MemoryPressure, ServiceStatus};
+use skep_core::status::{Candidate, HostStatus, MemoryPressure, ServiceStatus};
 
 use super::{Exit, report};
 use crate::control::client;
@@ -75,6 +75,13 @@ fn table(out: &mut impl Write, status: &HostStatus) -> std::io::Result<()> {
             row.calls,
             cause(row),
         )?;
+        if let Some(Candidate { revision, share }) = &row.candidate {
+            writeln!(
+                out,
+                "{:name$}  revision {revision} is on trial with {share} of the requests",
+                ""
+            )?;
+        }
     }
     match status.memory_pressure {
         MemoryPressure::None => Ok(()),

@@ -126,7 +126,7 @@ pub fn no_service(service: &ServiceName) -> Exit {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
+pub fn json(out: &mut impl Write, value: &(impl Serialize + ?Sized)) -> std::io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }

@@ -43,5 +43,5 @@ pub fn run(arguments: &Arguments) -> Exit {
     let progress = Progress::start("rolling back: checking, building, proving");
     let changed = client::rollback(&socket, &arguments.service, &asked, arguments.if_generation);
     drop(progress);
-    change::show(changed, arguments.json)
+    change::show(changed, arguments.json, change::changed)
 }

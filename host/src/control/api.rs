@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::problem::{self, PROBLEM_JSON, Problem};
 use super::refused::Refused;
-use super::{call, change, life};
+use super::{call, canary, change, history, life};
 use crate::deploy::Running;
 use crate::host::Host;
 use crate::operator::Callee;
@@ -142,7 +142,13 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(change::rolled_back))
         .routes(routes!(change::applied))
         .routes(routes!(change::planned))
+        .routes(routes!(canary::set))
+        .routes(routes!(canary::promoted))
+        .routes(routes!(canary::aborted))
+        .routes(routes!(history::history))
+        .routes(routes!(history::events))
         .merge(change::deploys())
+        .merge(canary::trials())
 }
 
 /// This document

@@ -22,7 +22,7 @@ use super::precondition::{IfMatch, etag};
 use super::problem::{Asked, Named, Sent};
 use super::refused::{Refused, Unchanged, Unplanned};
 use crate::artifact::MAX_COMPONENT_BYTES;
-use crate::deploy::{self, Application, ChangeError, Changed, Ledger, Running, Wanted};
+use crate::deploy::{self, Application, ChangeError, Changed, Ledger, Running, Tried, Wanted};
 
 /// What a host is asked to apply, or to plan.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -229,7 +229,7 @@ fn digests(application: &Application) -> BTreeMap<ServiceName, Digest> {
 }
 
 /// Where what is deployed is written down.
-fn ledger(running: &Running) -> Result<Ledger, Refused> {
+pub(super) fn ledger(running: &Running) -> Result<Ledger, Refused> {
     let ledger = running.ledger().cloned();
     ledger.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
 }
@@ -245,8 +245,13 @@ async fn change(
         .map_err(|error| Refused::of_change(&error))
 }
 
+/// What is answered to what concerns a trial.
+pub(super) fn tried_out(tried: Result<Tried, ChangeError>) -> Result<Json<Tried>, Refused> {
+    tried.map(Json).map_err(|error| Refused::of_change(&error))
+}
+
 /// What is answered to a change that was made.
-pub(super) struct Served(Changed);
+pub(super) struct Served(pub(super) Changed);
 
 impl IntoResponse for Served {
     fn into_response(self) -> Response {

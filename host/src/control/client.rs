@@ -8,11 +8,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skep_core::name::ServiceName;
+use skep_core::rollout::Share;
 use skep_core::status::{Crashes, HostStatus};
 
 use super::api::JSON_BYTES;
-use super::{Apply, ControlError, Order, Ordered, Planned, Problem, Refused, Returned, Rollback};
-use crate::deploy::Changed;
+use super::{
+    Apply, ControlError, Order, Ordered, Past, Planned, Problem, Refused, Returned, Rollback,
+    SetShare, Trial,
+};
+use crate::deploy::{Changed, Tried};
+use crate::journal::Recorded;
 use crate::operator::{Call, Listed};
 
 /// What the host says instead of an answer.
@@ -155,6 +160,88 @@ pub fn deploy(
         kind: "application/wasm",
         patience: None,
         expected,
+    };
+    ask(path, &question)
+}
+
+/// Has the host at `path` try a component with a share of the requests.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn try_out(
+    path: &Path,
+    service: &ServiceName,
+    component: Vec<u8>,
+    trial: &Trial,
+    expected: Option<u64>,
+) -> Result<Result<Tried, Refused>, ControlError> {
+    let query = serde_urlencoded::to_string(trial).map_err(|_| ControlError::unexpected(path))?;
+    let question = Question {
+        request: &format!("POST /v1/services/{service}/canary?{query}"),
+        body: component,
+        kind: "application/wasm",
+        patience: None,
+        expected,
+    };
+    ask(path, &question)
+}
+
+/// Has the host at `path` give what is on trial another share.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn set_share(path: &Path, share: Share) -> Result<Result<Tried, Refused>, ControlError> {
+    json(path, "POST /v1/canary/share", &SetShare { share }, None)
+}
+
+/// Has the host at `path` let what is on trial serve all requests.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn promote(path: &Path) -> Result<Result<Changed, Refused>, ControlError> {
+    let question = Question {
+        patience: None,
+        ..Question::new("POST /v1/canary/promote")
+    };
+    ask(path, &question)
+}
+
+/// Has the host at `path` take back what is on trial.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn abort(path: &Path) -> Result<Result<Tried, Refused>, ControlError> {
+    ask(path, &Question::new("POST /v1/canary/abort"))
+}
+
+/// Asks the host at `path` for the latest generations, the newest first.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn history(path: &Path, limit: usize) -> Result<Result<Vec<Past>, Refused>, ControlError> {
+    ask(
+        path,
+        &Question::new(&format!("GET /v1/history?limit={limit}")),
+    )
+}
+
+/// Asks the host at `path` for events after the one with that number, or the latest; if there are none
+/// yet, it waits for them.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn events(
+    path: &Path,
+    after: Option<u64>,
+    limit: usize,
+    wait: Duration,
+) -> Result<Result<Vec<Recorded>, Refused>, ControlError> {
+    let after = after.map_or_else(String::new, |after| format!("&after={after}"));
+    let wait_ms = wait.as_millis();
+    let request = format!("GET /v1/events?limit={limit}&wait_ms={wait_ms}{after}");
+    let question = Question {
+        patience: Some(wait.saturating_add(ANSWER_PATIENCE)),
+        ..Question::new(&request)
     };
     ask(path, &question)
 }

@@ -1,7 +1,7 @@
 //! How the control API says no: problem documents (RFC 9457), also for what axum itself turns away.
 
-use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -105,6 +105,20 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     }
 }
 
+/// What the query says.
+pub(super) struct Queried<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Queried<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query
+            .map(|Query(query)| Queried(query))
+            .map_err(Problem::from)
+    }
+}
+
 /// The service that a path names.
 pub(super) struct Named(pub(super) ServiceName);
 
@@ -132,6 +146,12 @@ impl From<JsonRejection> for Problem {
 
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Problem {
+        Problem::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Problem {
         Problem::new(rejection.status(), rejection.body_text())
     }
 }

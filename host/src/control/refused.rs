@@ -60,6 +60,7 @@ pub(super) enum Unplanned {}
 
 const UNPLANNED: &[(&str, &str)] = &[
     ("400", "Not understood"),
+    ("409", "Something is on trial, or nothing can change"),
     ("413", "Too large"),
     ("415", "Of another media type"),
     (
@@ -67,14 +68,13 @@ const UNPLANNED: &[(&str, &str)] = &[
         "The manifest or a component has mistakes, or does not become ready",
     ),
     ("500", "A bug"),
+    ("507", "The journal cannot be read or written"),
 ];
 
 const UNCHANGED: &[(&str, &str)] = &[
     ("404", "No such service or revision"),
-    ("409", "Something is on trial, or nothing can change"),
     ("412", "Another generation serves"),
     ("503", "The host is stopping"),
-    ("507", "It cannot be written down"),
 ];
 
 impl IntoResponses for Unplanned {

@@ -4,13 +4,13 @@
 //! request by request, at the gateway: whatever a request leads to goes by the same generation.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use skep_core::name::ServiceName;
-use skep_core::rollout::Share;
+use skep_core::rollout::{Share, Steps};
 
-use super::bench::Prepared;
+use super::bench::{Bench, Prepared};
 use super::change::{ChangeError, Changed, ServiceChange, differences, to_its_end};
 use super::entry::Entry;
 use super::member::Member;
@@ -18,24 +18,26 @@ use super::probation::Watch;
 use super::running::{Roster, Running, Wanted};
 use crate::generation::Trial;
 use crate::sticky::Sticky;
+use crate::task;
 
-/// How large a trial is, and who is in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How large a trial is, how it grows, and who is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canary {
-    /// Of all requests.
-    pub share: Share,
+    /// Of all requests. A last step of all of them promotes what is on trial.
+    pub steps: Steps,
+    /// Between two steps.
+    pub pause: Duration,
     /// What makes the requests of one client go the same way. Requests without it are drawn.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
 }
 
 /// A trial that has begun, or goes on with another share.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tried {
     /// The generation that serves all others.
     pub generation: u64,
-    /// Of all requests.
+    /// Of all requests: `5%`.
+    #[schema(value_type = String)]
     pub share: Share,
     /// What is on trial.
     pub services: Vec<ServiceChange>,
@@ -45,7 +47,10 @@ pub struct Tried {
 pub(super) struct OnTrial {
     prepared: Prepared,
     entry: Entry,
-    canary: Canary,
+    share: Share,
+    sticky: Option<Sticky>,
+    /// What it grows by. It ends with the trial, or when somebody sets the share.
+    steps: Option<task::Own<()>>,
 }
 
 impl OnTrial {
@@ -64,7 +69,7 @@ impl OnTrial {
     fn told(&self, before: &Roster) -> Tried {
         Tried {
             generation: before.generation.number(),
-            share: self.canary.share,
+            share: self.share,
             services: differences(&before.members, &self.prepared.members),
         }
     }
@@ -91,13 +96,21 @@ impl Running {
             if prepared.candidates.is_empty() {
                 return Err(ChangeError::NothingNew);
             }
+            let Canary {
+                steps,
+                pause,
+                sticky,
+            } = canary;
             let trial = OnTrial {
                 prepared,
                 entry,
-                canary,
+                share: steps.first(),
+                sticky,
+                steps: running.step_by_step(&steps, pause),
             };
             running.show(&before, &trial);
             let told = trial.told(&before);
+            trial.entry.note(&told).await;
             let watch = Watch::new(&trial.prepared.candidates, &before, None);
             bench.trial = Some(trial);
             if let Some(watch) = watch {
@@ -108,17 +121,66 @@ impl Running {
         .await
     }
 
-    /// The trial goes on with another share.
+    /// The trial goes on with another share, and stays there.
     ///
     /// # Errors
     /// If nothing is on trial.
     pub async fn set_share(&self, share: Share) -> Result<Tried, ChangeError> {
         let mut bench = self.bench.lock().await;
         let trial = bench.trial.as_mut().ok_or(ChangeError::NothingOnTrial)?;
-        trial.canary.share = share;
+        trial.steps = None;
+        Ok(self.grow(trial, share).await)
+    }
+
+    async fn grow(&self, trial: &mut OnTrial, share: Share) -> Tried {
+        trial.share = share;
         let before = self.roster();
         self.show(&before, trial);
-        Ok(trial.told(&before))
+        let told = trial.told(&before);
+        trial.entry.note(&told).await;
+        told
+    }
+
+    /// Goes through the steps after the first, unless it is dropped before: with the trial whose steps
+    /// they are.
+    fn step_by_step(self: &Arc<Self>, steps: &Steps, pause: Duration) -> Option<task::Own<()>> {
+        let later = steps.later().to_vec();
+        if later.is_empty() {
+            return None;
+        }
+        let running = Arc::downgrade(self);
+        Some(task::own(task::Kind::Deploy, async move {
+            for share in later {
+                tokio::time::sleep(pause).await;
+                let Some(running) = running.upgrade() else {
+                    return;
+                };
+                let mut bench = running.bench.lock().await;
+                if share == Share::ALL {
+                    return running.finish(&mut bench).await;
+                }
+                let Some(trial) = &mut bench.trial else {
+                    return;
+                };
+                running.grow(trial, share).await;
+            }
+        }))
+    }
+
+    /// The last step.
+    async fn finish(self: &Arc<Self>, bench: &mut Bench) {
+        // It is this task, which is not to end with the trial, but when all is done.
+        let _own = bench.trial.as_mut().and_then(|trial| trial.steps.take());
+        match self.promote_now(bench).await {
+            Ok(changed) => tracing::info!(
+                generation = changed.generation,
+                "what was on trial serves all requests"
+            ),
+            Err(error) => tracing::error!(
+                "what was on trial cannot serve all requests: {}",
+                crate::log::chain(&error)
+            ),
+        }
     }
 
     /// What is on trial serves all requests from now on.
@@ -129,15 +191,20 @@ impl Running {
         let running = self.clone();
         to_its_end(async move {
             let mut bench = running.bench.lock().await;
-            let began = Instant::now();
-            let before = running.roster();
-            running.may_change(&before, None)?;
-            let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
-            running
-                .commit(&mut bench, &before, trial.prepared, trial.entry, began)
-                .await
+            running.promote_now(&mut bench).await
         })
         .await
+    }
+
+    async fn promote_now(self: &Arc<Self>, bench: &mut Bench) -> Result<Changed, ChangeError> {
+        let began = Instant::now();
+        let before = self.roster();
+        self.may_change(&before, None)?;
+        let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
+        let OnTrial {
+            prepared, entry, ..
+        } = trial;
+        self.commit(bench, &before, prepared, entry, began).await
     }
 
     /// What is on trial goes; what it has begun comes to its end.
@@ -188,7 +255,7 @@ impl Running {
     }
 
     fn show(&self, before: &Roster, trial: &OnTrial) {
-        let Canary { share, sticky } = trial.canary.clone();
+        let (share, sticky) = (trial.share, trial.sticky.clone());
         let candidates = trial.prepared.candidates.clone();
         self.roster.store(Arc::new(Roster {
             trial: Some((candidates, share)),

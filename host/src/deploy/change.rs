@@ -172,6 +172,7 @@ impl Running {
         let Wanted {
             application,
             reason,
+            evidence,
             mut revisions,
         } = wanted;
         let keys = needs_new_start(&before.application.manifest, &application.manifest);
@@ -186,7 +187,13 @@ impl Running {
         };
         let new = application.manifest.services.keys().filter(new).cloned();
         let books = bench.books.as_ref().ok_or(ChangeError::NoLedger)?;
-        let entry = Entry::begin(&books.ledger, &application, &reason, new.collect()).await?;
+        let entry = Entry::begin(
+            &books.ledger,
+            &application,
+            (reason, evidence),
+            new.collect(),
+        )
+        .await?;
         revisions.extend(entry.noted.revisions.clone());
         failpoint!("change::noted");
         let number = before.generation.number() + 1;

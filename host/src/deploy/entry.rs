@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 
 use super::Application;
 use super::bench::{Bench, Prepared};
+use super::canary::Tried;
 use super::ledger::{Applied, Ledger, LedgerError, Noted, record};
 use crate::artifact::Pin;
 use crate::task;
@@ -15,6 +17,8 @@ use crate::task;
 pub(super) struct Entry {
     ledger: Ledger,
     reason: Reason,
+    /// Figures that led to it.
+    evidence: Value,
     pub(super) noted: Noted,
     /// Keep the components until a generation names them.
     pins: Vec<Pin>,
@@ -25,17 +29,17 @@ impl Entry {
     pub(super) async fn begin(
         ledger: &Ledger,
         application: &Arc<Application>,
-        reason: &Reason,
+        (reason, evidence): (Reason, Value),
         services: Vec<ServiceName>,
     ) -> Result<Entry, LedgerError> {
         let (ledger, application) = (ledger.clone(), application.clone());
-        let reason = reason.clone();
         let begin = move || {
             let pins = ledger.keep(&application)?;
             let noted = ledger.begin(&reason, services)?;
             Ok(Entry {
                 ledger,
                 reason,
+                evidence,
                 noted,
                 pins,
             })
@@ -49,6 +53,12 @@ impl Entry {
             self.reason,
             Reason::Rollback { .. } | Reason::Restore { .. }
         )
+    }
+
+    /// It is on trial.
+    pub(super) async fn note(&self, tried: &Tried) {
+        let (ledger, reason, tried) = (self.ledger.clone(), self.reason.clone(), tried.clone());
+        task::blocking(move || ledger.on_trial(&reason, &tried)).await;
     }
 
     /// It has come to nothing.
@@ -73,7 +83,8 @@ impl Entry {
         let (application, members) = (&prepared.application, &prepared.members);
         let record = record(number, self.reason.clone(), application, members, &applied);
         let (ledger, noted) = (self.ledger.clone(), self.noted.clone());
-        task::blocking(move || ledger.commit(&record, &noted)).await?;
+        let evidence = self.evidence.clone();
+        task::blocking(move || ledger.commit(&record, &noted, &evidence)).await?;
         books.applied = applied;
         Ok(())
     }

@@ -13,6 +13,7 @@ use skep_core::generation::{Base, Generation, Placed, Reason};
 use skep_core::manifest::Manifest;
 use skep_core::name::ServiceName;
 
+use super::canary::Tried;
 use super::member::Members;
 use super::{Application, DeployError};
 use crate::artifact::{Artifact, ArtifactError, Digest, Pin, Store, StoreError};
@@ -136,6 +137,29 @@ impl Ledger {
         })
     }
 
+    /// It serves a share of the requests. That is told, but a host that starts again knows nothing of
+    /// it.
+    pub(super) fn on_trial(&self, reason: &Reason, tried: &Tried) {
+        let share = tried.share;
+        let text = format!(
+            "{} is on trial with {share} of the requests",
+            describe(reason)
+        );
+        let mut event = event("on-trial", Some(reason), text);
+        let change = tried.services.first();
+        event.revision = change.and_then(|change| change.to);
+        event.generation = Some(tried.generation);
+        event.evidence = serde_json::json!({ "share": share, "services": tried.services });
+        self.note(&event);
+    }
+
+    /// Tells of something that happened.
+    pub(super) fn note(&self, event: &Event) {
+        if let Err(error) = self.journal.note(event) {
+            tracing::warn!("an event is not in the journal: {error}");
+        }
+    }
+
     /// It has come to nothing.
     pub(super) fn refuse(&self, noted: &Noted, reason: &Reason, why: &str) {
         let event = event(
@@ -166,7 +190,12 @@ impl Ledger {
     }
 
     /// Makes the generation the one that serves after the next start.
-    pub(super) fn commit(&self, record: &Generation, noted: &Noted) -> Result<(), LedgerError> {
+    pub(super) fn commit(
+        &self,
+        record: &Generation,
+        noted: &Noted,
+        evidence: &Value,
+    ) -> Result<(), LedgerError> {
         let placed = |(name, placed): (&ServiceName, &Placed)| {
             (name.to_string(), Value::from(placed.revision))
         };
@@ -188,6 +217,9 @@ impl Ledger {
         let service = event.service.as_ref();
         event.revision = service.and_then(|name| Some(record.services.get(name)?.revision));
         event.evidence = serde_json::json!({ "revisions": revisions });
+        if !evidence.is_null() {
+            event.evidence["found"] = evidence.clone();
+        }
         self.journal.commit(record, &[event], Some(noted.intent))?;
         Ok(())
     }
@@ -313,7 +345,7 @@ fn event(kind: &'static str, reason: Option<&Reason>, text: String) -> Event {
 }
 
 /// Milliseconds since 1970 (UTC).
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use skep_core::generation::{Generation as Record, Reason};
 use skep_core::name::ServiceName;
 
@@ -54,7 +55,14 @@ impl Bench {
                 ..unwritten
             };
         }
-        match Entry::begin(&books.ledger, application, &Reason::Start, new).await {
+        match Entry::begin(
+            &books.ledger,
+            application,
+            (Reason::Start, Value::Null),
+            new,
+        )
+        .await
+        {
             Ok(entry) => Opening {
                 number: next,
                 revisions: entry.noted.revisions.clone(),

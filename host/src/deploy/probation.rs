@@ -168,9 +168,10 @@ impl Watch {
             None => running.abort_for(member, &because).await.map(|_| ()),
             Some(generation) => loop {
                 let wanted = self.wanted(running, member, generation, because.clone());
-                let Some((wanted, expected)) = wanted else {
+                let Some((mut wanted, expected)) = wanted else {
                     return;
                 };
+                wanted.evidence = serde_json::json!(evidence);
                 match running.change(wanted, Some(expected)).await {
                     // Somebody else has changed something meanwhile.
                     Err(ChangeError::Conflict { .. }) if running.still_has(member) => {}

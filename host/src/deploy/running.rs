@@ -7,11 +7,12 @@
 //! replaced ends what it is at (`retire`).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use serde_json::Value;
 use skep_core::generation::Reason;
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
@@ -27,9 +28,10 @@ use super::machinery::Machinery;
 use super::member::{Member, Members};
 use super::recipe::Recipe;
 use super::resume::Resumption;
-use super::{Application, DeployError};
+use super::{Application, DeployError, witness};
 use crate::generation::{Generation, Serving};
 use crate::supervisor::Desk;
+use crate::task;
 
 /// How long the first start waits for services that are still starting before it lets clients in:
 /// they get 503 with Retry-After from those that are not ready.
@@ -49,6 +51,7 @@ pub struct Running {
     ledger: Option<Ledger>,
     /// The host stops: nothing changes any more.
     stopped: AtomicBool,
+    witness: OnceLock<task::Own<()>>,
 }
 
 /// What runs, as others see it.
@@ -70,6 +73,8 @@ pub struct Wanted {
     pub application: Application,
     /// Why.
     pub reason: Reason,
+    /// Figures that led to it, for the journal.
+    pub(super) evidence: Value,
     /// The numbers of those that have been before.
     pub(super) revisions: BTreeMap<ServiceName, u32>,
 }
@@ -80,6 +85,7 @@ impl Wanted {
         Wanted {
             application,
             reason,
+            evidence: Value::Null,
             revisions: BTreeMap::new(),
         }
     }
@@ -139,14 +145,17 @@ impl Running {
             standby: Members::new(),
             trial: None,
         };
-        Ok(Arc::new(Running {
+        let running = Arc::new(Running {
             desk,
             serving,
             roster: ArcSwap::from_pointee(roster),
             bench: Mutex::new(bench),
             ledger,
             stopped: AtomicBool::new(false),
-        }))
+            witness: OnceLock::new(),
+        });
+        running.witness.get_or_init(|| witness::begin(&running));
+        Ok(running)
     }
 
     /// Where new requests are told what serves.

@@ -14,20 +14,24 @@ pub(super) const EVENT_BYTES_MAX: usize = 16 << 10;
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// Something that happened to the application.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// Milliseconds since 1970 (UTC).
     pub time_ms: u64,
     /// What kind of thing: a word in kebab-case, such as `deployed`.
+    #[schema(value_type = String)]
     pub kind: Cow<'static, str>,
     /// The service that it concerns, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub service: Option<ServiceName>,
     /// The service's revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub revision: Option<u32>,
     /// The generation in which it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub generation: Option<u64>,
     /// A sentence for people.
     pub text: String,
@@ -37,7 +41,7 @@ pub struct Event {
 }
 
 /// An event with its place in the order of all.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recorded {
     /// From 1, without gaps; old ones are forgotten.
     pub sequence: u64,

@@ -30,7 +30,7 @@ const EXAMPLES: &str = "40";
 async fn the_document_holds_for_whatever_is_asked() {
     let (host, address) = remote().await;
     // Any name of a service, and one that there is.
-    for parameters in ["", "[parameters]\n\"path.service\" = \"cart\"\n"] {
+    for parameters in ["", "\"path.service\" = \"cart\"\n"] {
         asked_about(&host, address, parameters).await;
     }
     host.assert_no_panic();

@@ -17,6 +17,8 @@
 )]
 mod fixture;
 
+mod canary;
+mod history;
 mod load;
 mod plans;
 mod probation;

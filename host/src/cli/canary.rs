@@ -1,0 +1,75 @@
+//! `skep promote` and `skep abort`: what becomes of what is on trial.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use skep_core::rollout::Share;
+
+use super::{Exit, change};
+use crate::control::client;
+use crate::deploy::Tried;
+use crate::host;
+
+/// Let what is on trial serve all requests, or more of them
+///
+/// `skep deploy --canary` puts something on trial.
+#[derive(Args, Debug)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Promote {
+    /// The manifest that the host was started with
+    #[arg(default_value = "skep.toml")]
+    manifest: PathBuf,
+    /// This share of the requests, instead of all; it stays there, whatever further shares there were
+    #[arg(long, value_name = "SHARE")]
+    to: Option<Share>,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Take back what is on trial
+///
+/// What it has begun comes to its end.
+#[derive(Args, Debug)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Abort {
+    /// The manifest that the host was started with
+    #[arg(default_value = "skep.toml")]
+    manifest: PathBuf,
+    /// Print what was on trial as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `skep promote`.
+pub fn promote(arguments: &Promote) -> Exit {
+    let socket = host::control_socket_of(&arguments.manifest);
+    match arguments.to {
+        Some(share) => change::show(
+            client::set_share(&socket, share),
+            arguments.json,
+            change::tried,
+        ),
+        None => change::show(client::promote(&socket), arguments.json, change::changed),
+    }
+}
+
+/// Runs `skep abort`.
+pub fn abort(arguments: &Abort) -> Exit {
+    let socket = host::control_socket_of(&arguments.manifest);
+    change::show(client::abort(&socket), arguments.json, aborted)
+}
+
+fn aborted(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
+    for change in &tried.services {
+        if let Some(revision) = change.to {
+            let service = &change.service;
+            writeln!(
+                out,
+                "{service}: revision {revision} is not on trial any more"
+            )?;
+        }
+    }
+    writeln!(out, "generation {} serves all requests", tried.generation)
+}
