@@ -185,11 +185,41 @@ impl Service {
         self.entrance.set(Door::Closed(closed));
     }
 
+    /// Whoever comes waits, whatever the supervisor says, until [`Service::move_to`] or
+    /// [`Service::resume`].
+    pub(crate) fn pause(&self, reason: &str) {
+        self.entrance.latch(Door::Closed(Closed {
+            revision: 0,
+            reason: reason.to_owned(),
+            coming: true,
+            retry_at: None,
+        }));
+    }
+
+    /// From now on that one answers whoever comes to this.
+    pub(crate) fn move_to(&self, successor: Arc<Service>) {
+        self.entrance.latch(Door::Moved(successor));
+    }
+
+    /// It answers for itself again, if its supervisor says so.
+    pub(crate) fn resume(&self) {
+        self.entrance.unlatch();
+    }
+
     /// The revision that answers now, if one does.
     pub fn active(&self) -> Option<Arc<Revision>> {
         match &**self.entrance.load() {
             Door::Open(revision) => Some(revision.clone()),
             Door::Closed(_) => None,
+            Door::Moved(successor) => successor.active(),
+        }
+    }
+
+    /// Who has what this one had in memory.
+    fn successor(&self) -> Option<Arc<Service>> {
+        match &**self.entrance.load() {
+            Door::Moved(successor) => Some(successor.clone()),
+            Door::Open(_) | Door::Closed(_) => None,
         }
     }
 
@@ -202,6 +232,7 @@ impl Service {
                 Err(Refused::Shed(Shed::Memory))
             }
             Door::Open(_) | Door::Closed(_) => Ok(()),
+            Door::Moved(successor) => successor.room(),
         }
     }
 
@@ -246,6 +277,10 @@ impl Service {
                 };
                 return (Err(Refused::Closed(closed.clone())), record);
             }
+            Door::Moved(successor) => {
+                let successor = successor.clone();
+                return Box::pin(successor.call(call)).await;
+            }
         };
         self.call_revision(revision, call).await
     }
@@ -269,6 +304,12 @@ impl Service {
             None => Box::pin(admission.enter(deadline)).await,
         };
         let ticket = match entered {
+            // It came before its state was handed over, and had no turn.
+            Ok((permit, _)) if revision.is_handed_over() => {
+                drop(permit);
+                self.hold().await;
+                return Box::pin(self.call(call)).await;
+            }
             Ok((permit, waited)) => {
                 record.queued = waited;
                 if let Some(lag) = call.request.body().lag() {

@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask, and go on even if what a service keeps in memory is lost, because it cannot be handed over
     #[arg(long, short)]
     yes: bool,
     /// Only if this generation serves; `skep ps --json` says which. Default: the one that the plan was
@@ -55,7 +55,10 @@ pub fn run(arguments: &Arguments) -> Exit {
             return Exit::Failed;
         }
     };
-    let asked = Apply { manifest };
+    let asked = Apply {
+        manifest,
+        lose_state: arguments.yes,
+    };
     let planned = match client::plan(&socket, &asked) {
         Ok(Ok(planned)) => planned,
         Ok(Err(refused)) => return change::show(Ok(Err(refused)), arguments.json, change::changed),

@@ -42,6 +42,9 @@ pub struct Deploy {
     /// Decide by the client instead of by the request: `header:NAME` or `cookie:NAME`
     #[arg(long, requires = "canary")]
     sticky: Option<Sticky>,
+    /// Even if what the service keeps in memory is lost, because it cannot be handed over
+    #[arg(long, short)]
+    yes: bool,
     /// Only if this generation serves; `skep ps --json` says which
     #[arg(long, value_name = "GENERATION")]
     if_generation: Option<u64>,
@@ -65,7 +68,7 @@ pub fn run(arguments: &Deploy) -> Exit {
     let (service, expected) = (&arguments.service, arguments.if_generation);
     let progress = Progress::start("deploying: checking, building, proving");
     let Some(steps) = &arguments.canary else {
-        let changed = client::deploy(&socket, service, bytes, expected);
+        let changed = client::deploy(&socket, service, bytes, arguments.yes, expected);
         drop(progress);
         return change::show(changed, arguments.json, change::changed);
     };

@@ -26,6 +26,9 @@ pub struct Arguments {
     /// The revision; absent: the one before
     #[arg(long)]
     to: Option<u32>,
+    /// Even if what the service keeps in memory is lost, because it cannot be handed over
+    #[arg(long, short)]
+    yes: bool,
     /// Only if this generation serves; `skep ps --json` says which
     #[arg(long, value_name = "GENERATION")]
     if_generation: Option<u64>,
@@ -39,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     let socket = host::control_socket_of(&arguments.manifest);
     let asked = Rollback {
         revision: arguments.to,
+        lose_state: arguments.yes,
     };
     let progress = Progress::start("rolling back: checking, building, proving");
     let changed = client::rollback(&socket, &arguments.service, &asked, arguments.if_generation);

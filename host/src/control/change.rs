@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::api::{Api, apart};
 use super::precondition::{IfMatch, etag};
-use super::problem::{Asked, Named, Sent};
+use super::problem::{Asked, Named, Queried, Sent};
 use super::refused::{Refused, Unchanged, Unplanned};
 use crate::artifact::MAX_COMPONENT_BYTES;
 use crate::deploy::{self, Application, ChangeError, Changed, Ledger, Running, Tried, Wanted};
@@ -31,6 +31,9 @@ pub struct Apply {
     /// The manifest's file, as the host sees it; relative to the host's working directory.
     #[schema(value_type = String, examples("/srv/shop/skep.toml"))]
     pub manifest: PathBuf,
+    /// What services keep in memory may be lost, where it cannot be handed over. Of no account for a plan.
+    #[serde(default)]
+    pub lose_state: bool,
 }
 
 /// What applying a manifest would change.
@@ -55,6 +58,20 @@ pub struct Rollback {
     )]
     #[schema(maximum = 4294967295u32)]
     pub revision: Option<u32>,
+    /// What the service keeps in memory may be lost, where it cannot be handed over.
+    #[serde(default)]
+    pub lose_state: bool,
+}
+
+/// How a deploy is meant.
+#[derive(Debug, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Meant {
+    /// What the service keeps in memory may be lost, where it cannot be handed over.
+    #[serde(default)]
+    #[param(default = false)]
+    lose_state: bool,
 }
 
 /// The routes whose bodies are components.
@@ -76,6 +93,7 @@ pub(super) fn deploys() -> OpenApiRouter<Api> {
     tag = "changes",
     params(
         ("service" = ServiceName, Path, description = "Which"),
+        Meant,
         IfMatch,
     ),
     request_body(
@@ -96,6 +114,7 @@ async fn deployed(
     State(api): State<Api>,
     Named(service): Named,
     IfMatch(expected): IfMatch,
+    Queried(meant): Queried<Meant>,
     Sent(bytes): Sent,
 ) -> Result<Served, Refused> {
     let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
@@ -103,7 +122,9 @@ async fn deployed(
         let wanted = running.with_component(&ledger, &service, &bytes);
         wanted.map_err(|error| Refused::of_deploy(&error))
     });
-    change(&api.running, wanted.await??, expected).await
+    let mut wanted = wanted.await??;
+    wanted.state_may_be_lost = meant.lose_state;
+    change(&api.running, wanted, expected).await
 }
 
 /// Go back to an earlier revision of a service
@@ -139,7 +160,9 @@ pub(super) async fn rolled_back(
         let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
         wanted.map_err(|error| Refused::of_deploy(&error))
     });
-    change(&api.running, wanted.await??, expected).await
+    let mut wanted = wanted.await??;
+    wanted.state_may_be_lost = asked.lose_state;
+    change(&api.running, wanted, expected).await
 }
 
 /// Apply a manifest, whole or not at all
@@ -169,7 +192,9 @@ pub(super) async fn applied(
     IfMatch(expected): IfMatch,
     Asked(asked): Asked<Apply>,
 ) -> Result<Served, Refused> {
-    let wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
+    let state_may_be_lost = asked.lose_state;
+    let mut wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
+    wanted.state_may_be_lost = state_may_be_lost;
     change(&api.running, wanted, expected).await
 }
 

@@ -152,10 +152,11 @@ pub fn deploy(
     path: &Path,
     service: &ServiceName,
     component: Vec<u8>,
+    lose_state: bool,
     expected: Option<u64>,
 ) -> Result<Result<Changed, Refused>, ControlError> {
     let question = Question {
-        request: &format!("POST /v1/services/{service}/deploy"),
+        request: &format!("POST /v1/services/{service}/deploy?lose_state={lose_state}"),
         body: component,
         kind: "application/wasm",
         patience: None,

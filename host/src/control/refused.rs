@@ -171,6 +171,8 @@ impl Refused {
         let (status, step) = match error {
             ChangeError::Conflict { .. } => (StatusCode::PRECONDITION_FAILED, Step::Read),
             ChangeError::OnTrial { .. }
+            | ChangeError::StateLost { .. }
+            | ChangeError::OneState { .. }
             | ChangeError::NothingOnTrial
             | ChangeError::NothingNew
             | ChangeError::NoLedger
@@ -180,7 +182,9 @@ impl Refused {
             ChangeError::NeedsNewStart { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
             ChangeError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Build),
             ChangeError::Machinery(_) => (StatusCode::INTERNAL_SERVER_ERROR, Step::Build),
-            ChangeError::NotReady { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Prove),
+            ChangeError::NotReady { .. } | ChangeError::Handover { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Step::Prove)
+            }
             ChangeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Step::Read),
             ChangeError::Lost => (StatusCode::INTERNAL_SERVER_ERROR, Step::Switch),
         };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
@@ -291,6 +291,7 @@ impl Making<'_> {
             remains,
             clock: machinery.clock.clone(),
             cutting: Cutting::default(),
+            handed_over: AtomicBool::new(false),
         };
         Ok(Built {
             revision: Arc::new(revision),

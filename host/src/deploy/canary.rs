@@ -13,6 +13,7 @@ use skep_core::rollout::{Share, Steps};
 use super::bench::{Bench, Prepared};
 use super::change::{ChangeError, Changed, ServiceChange, differences, to_its_end};
 use super::entry::Entry;
+use super::handover;
 use super::member::Member;
 use super::probation::Watch;
 use super::running::{Roster, Running, Wanted};
@@ -83,18 +84,29 @@ impl Running {
     /// See [`ChangeError`]; then nothing is on trial.
     pub async fn try_out(
         self: &Arc<Self>,
-        wanted: Wanted,
+        mut wanted: Wanted,
         expected: Option<u64>,
         canary: Canary,
     ) -> Result<Tried, ChangeError> {
         let running = self.clone();
+        // Nothing is, as long as both are there; and where there can be but one, that is said.
+        wanted.state_may_be_lost = true;
         to_its_end(async move {
             let mut bench = running.bench.lock().await;
             let before = running.roster();
             let prepared = running.ready(&mut bench, &before, wanted, expected);
             let (prepared, entry) = prepared.await?;
-            if prepared.candidates.is_empty() {
-                return Err(ChangeError::NothingNew);
+            let refused = match handover::stateful(&before, &prepared) {
+                Some(service) => Some(ChangeError::OneState { service }),
+                None => prepared
+                    .candidates
+                    .is_empty()
+                    .then_some(ChangeError::NothingNew),
+            };
+            if let Some(error) = refused {
+                let why = "it cannot be on trial";
+                running.give_up(&before, prepared, entry, &error, why).await;
+                return Err(error);
             }
             let Canary {
                 steps,

@@ -12,6 +12,7 @@ use skep_core::supervision::{Arrangement, GroupSettings};
 
 use super::bench::{Bench, Prepared};
 use super::entry::Entry;
+use super::handover::{self, HandedOver, HandoverError};
 use super::http::needs_new_start;
 use super::ledger::LedgerError;
 use super::machinery::MachineryError;
@@ -84,6 +85,36 @@ pub enum ChangeError {
         revision: u32,
         /// Why.
         cause: Cause,
+    },
+    /// The state of a service does not come to the new revision.
+    #[error("revision {revision} of `{service}` does not take over the state: {error}")]
+    Handover {
+        /// Which.
+        service: ServiceName,
+        /// The candidate.
+        revision: u32,
+        /// Why.
+        error: HandoverError,
+    },
+    /// What is in memory would be lost, and nobody has said that it may be.
+    #[error(
+        "what {} would be lost: {} its state in one instance (`instances.max = 1`) and cannot hand it \
+         over, as both versions do not export {}; if it may be lost, say --yes",
+        keepers(services, "keeps in memory", "keep in memory"),
+        if services.len() == 1 { "it has" } else { "each has" },
+        handover::INTERFACE
+    )]
+    StateLost {
+        /// Which.
+        services: Vec<ServiceName>,
+    },
+    /// A service whose state is in one instance cannot be there twice.
+    #[error(
+        "`{service}` keeps its state in one instance: two revisions of it cannot serve side by side"
+    )]
+    OneState {
+        /// Which.
+        service: ServiceName,
     },
     /// Something else is on trial.
     #[error(
@@ -173,6 +204,7 @@ impl Running {
             application,
             reason,
             evidence,
+            state_may_be_lost,
             mut revisions,
         } = wanted;
         let keys = needs_new_start(&before.application.manifest, &application.manifest);
@@ -187,13 +219,15 @@ impl Running {
         };
         let new = application.manifest.services.keys().filter(new).cloned();
         let books = bench.books.as_ref().ok_or(ChangeError::NoLedger)?;
-        let entry = Entry::begin(
+        let mut entry = Entry::begin(
             &books.ledger,
             &application,
             (reason, evidence),
             new.collect(),
         )
         .await?;
+        // What is bad is taken back, whatever becomes of its state.
+        entry.state_may_be_lost = state_may_be_lost;
         revisions.extend(entry.noted.revisions.clone());
         failpoint!("change::noted");
         let number = before.generation.number() + 1;
@@ -212,7 +246,11 @@ impl Running {
             }
         };
         failpoint!("change::built");
-        let proved = self.prove(before, &prepared).await;
+        let services = handover::losses(before, &prepared);
+        let proved = match services.is_empty() || state_may_be_lost {
+            true => self.prove(before, &prepared).await,
+            false => Err(ChangeError::StateLost { services }),
+        };
         failpoint!("change::proved");
         if let Err(error) = proved {
             self.give_up(
@@ -237,7 +275,24 @@ impl Running {
         mut entry: Entry,
         began: Instant,
     ) -> Result<Changed, ChangeError> {
+        let handed = HandedOver::from(before, &prepared, entry.state_may_be_lost).await;
+        let handed = match handed {
+            Ok(handed) => handed,
+            Err(error) => {
+                self.give_up(
+                    before,
+                    prepared,
+                    entry,
+                    &error,
+                    "it does not take over the state",
+                )
+                .await;
+                return Err(error);
+            }
+        };
+        failpoint!("change::handed-over");
         if let Err(error) = entry.commit(bench, &prepared).await {
+            handed.undo();
             let error = ChangeError::Ledger(error);
             self.give_up(before, prepared, entry, &error, "it cannot be written down")
                 .await;
@@ -247,6 +302,7 @@ impl Running {
         // Whoever goes back knows what to; it may well be slower.
         let watched = !entry.goes_back();
         let changed = self.switch(before, prepared, watched, began);
+        handed.settle();
         failpoint!("change::switched");
         entry.tidy();
         Ok(changed)
@@ -388,6 +444,13 @@ impl Succession {
         }
         Succession { standby, retiring }
     }
+}
+
+/// `cart` keeps in memory
+fn keepers(services: &[ServiceName], one: &str, many: &str) -> String {
+    let names: Vec<String> = services.iter().map(|name| format!("`{name}`")).collect();
+    let verb = if names.len() == 1 { one } else { many };
+    format!("{} {verb}", names.join(", "))
 }
 
 /// Whether or not anybody waits for it.

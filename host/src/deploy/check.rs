@@ -6,7 +6,8 @@ use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
-use super::{Application, DeployError, Part, Runs, Source, chain, links, resolve};
+use super::member::is_one;
+use super::{Application, DeployError, Part, Runs, Source, chain, handover, links, resolve};
 use crate::artifact::{Artifact, ArtifactError, Description, GrantNeeded, Need, required_grants};
 use crate::capability::{self, Linked};
 use crate::listener;
@@ -269,6 +270,35 @@ fn check_grants_of_imports(
     linked
 }
 
+/// Of a service that hands over its state.
+fn check_handover(service: &Service, role: Option<Runs>, found: &mut Findings) {
+    let name = &service.name.value;
+    match role {
+        Some(Runs::Handler(HandlerKind::Async)) => found.mistake(
+            Mistake::new(
+                "handover-of-async",
+                service.span_of("component"),
+                format!(
+                    "`{name}` cannot hand over its state: calls of its functions have other instances \
+                     than its requests"
+                ),
+            )
+            .label(format!("exports {}", handover::INTERFACE))
+            .help("build it for wasi:http/incoming-handler@0.2, or leave the export out"),
+        ),
+        Some(role) if !is_one(service, role) => found.mistake(
+            Mistake::new(
+                "handover-of-many",
+                service.span_of("instances"),
+                format!("`{name}` hands over its state, which has to be in one instance"),
+            )
+            .label(format!("exports {}", handover::INTERFACE))
+            .help("write instances = { max = 1, warm = 1, reuse = 1000000000, idle = \"24h\" }"),
+        ),
+        _ => {}
+    }
+}
+
 fn check_limits(
     service: &Service,
     description: &Description,
@@ -308,6 +338,13 @@ fn check_limits(
             )
             .help("leave it out, or build the component for wasi:http/handler@0.3"),
         );
+    }
+    let exports = &description.contract.exports;
+    if exports
+        .iter()
+        .any(|export| export.name.text() == handover::INTERFACE)
+    {
+        check_handover(service, role, found);
     }
     if role == Some(Runs::Provider) && service.health.is_some() {
         found.mistake(

@@ -20,6 +20,8 @@ pub(super) struct Entry {
     /// Figures that led to it.
     evidence: Value,
     pub(super) noted: Noted,
+    /// What is in memory may be lost, where it cannot be handed over.
+    pub(super) state_may_be_lost: bool,
     /// Keep the components until a generation names them.
     pins: Vec<Pin>,
 }
@@ -40,6 +42,7 @@ impl Entry {
                 ledger,
                 reason,
                 evidence,
+                state_may_be_lost: false,
                 noted,
                 pins,
             })

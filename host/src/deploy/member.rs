@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use skep_core::instances::HandlerKind;
 use skep_core::lifecycle::{Cause, CauseKind, Phase, Settings as Rules};
 use skep_core::manifest;
 use skep_core::name::ServiceName;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::build::{Built, Order};
 use super::recipe::Recipe;
-use super::{Application, Runs};
+use super::{Application, Runs, handover};
 use crate::artifact::Digest;
 use crate::crash::Ring;
 use crate::generation::Home;
@@ -108,6 +109,8 @@ impl Draft {
             probation: settings.probation.clone(),
             stop_timeout: settings.stop_timeout,
             own_stop_timeout: settings.says("stop-timeout"),
+            hold: settings.restart.hold,
+            is_one: is_one(settings, built.role),
             restarts,
             supervisor,
             desk: desk.clone(),
@@ -133,6 +136,10 @@ pub(crate) struct Member {
     stop_timeout: Duration,
     /// The manifest says so.
     own_stop_timeout: bool,
+    /// `restart.hold`
+    hold: Duration,
+    /// It has one instance, which lives on from request to request.
+    is_one: bool,
     /// Of the revisions before it.
     restarts: u64,
     supervisor: Supervisor,
@@ -195,6 +202,22 @@ impl Member {
     /// What it has to show before it is trusted.
     pub(super) fn probation(&self) -> &Probation {
         &self.probation
+    }
+
+    /// How long whoever calls it may be let wait.
+    pub(super) fn hold(&self) -> Duration {
+        self.hold
+    }
+
+    /// Whether what it keeps in memory is the service's state: it is there once, and lives on.
+    pub(super) fn keeps_state(&self) -> bool {
+        self.is_one
+    }
+
+    /// Whether it can hand its state over.
+    pub(super) fn hands_over(&self) -> bool {
+        let mut exports = self.revision.exports().iter();
+        exports.any(|export| export.name.text() == handover::INTERFACE)
     }
 
     /// What one of its instances holds, on average, in bytes.
@@ -334,6 +357,17 @@ impl Member {
             restarts: self.restarts(),
         }
     }
+}
+
+/// Whether a manifest wants one instance, for more than one request.
+pub(super) fn is_one(settings: &manifest::Service, role: Runs) -> bool {
+    let kind = match role {
+        Runs::Handler(kind) => kind,
+        Runs::Provider => HandlerKind::Sync,
+        Runs::Worker => return false,
+    };
+    let instances = settings.instances.for_handler(kind);
+    instances.max == 1 && instances.reuse > 1
 }
 
 fn count(n: usize) -> u32 {

@@ -172,6 +172,7 @@ impl Watch {
                     return;
                 };
                 wanted.evidence = serde_json::json!(evidence);
+                wanted.state_may_be_lost = true;
                 match running.change(wanted, Some(expected)).await {
                     // Somebody else has changed something meanwhile.
                     Err(ChangeError::Conflict { .. }) if running.still_has(member) => {}

@@ -75,6 +75,8 @@ pub struct Wanted {
     pub reason: Reason,
     /// Figures that led to it, for the journal.
     pub(super) evidence: Value,
+    /// What services keep in memory may be lost, where it cannot be handed over.
+    pub state_may_be_lost: bool,
     /// The numbers of those that have been before.
     pub(super) revisions: BTreeMap<ServiceName, u32>,
 }
@@ -86,6 +88,7 @@ impl Wanted {
             application,
             reason,
             evidence: Value::Null,
+            state_may_be_lost: false,
             revisions: BTreeMap::new(),
         }
     }

@@ -19,6 +19,9 @@ const YIELDS_AFTER: Duration = Duration::from_secs(2);
 /// How often those who wait look for such clients.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How often calls beyond the room are looked for while it is emptied.
+const EMPTIED_EVERY: Duration = Duration::from_millis(1);
+
 /// Why a request found no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {
@@ -107,6 +110,19 @@ impl Admission {
                 Ok(Err(_)) | Err(_) => return Err(Shed::QueueTimeout),
             }
         }
+    }
+
+    /// All the room, once those have left who are inside or wait already.
+    pub(crate) async fn emptied(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut places = Vec::new();
+        // It is no more than a semaphore takes.
+        let size = u32::try_from(self.size).unwrap_or(u32::MAX);
+        // Nobody closes the semaphore.
+        places.extend(self.room.clone().acquire_many_owned(size).await);
+        while self.beyond.available_permits() < places_beyond(self.size) {
+            tokio::time::sleep(EMPTIED_EVERY).await;
+        }
+        places
     }
 
     /// Room for a call by a service that this one calls itself, at some remove. Those inside may be

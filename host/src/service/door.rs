@@ -5,10 +5,11 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Revision;
 use super::admission::Place;
+use super::{Revision, Service};
 
 /// Whether a service takes requests.
 pub enum Door {
@@ -16,6 +17,8 @@ pub enum Door {
     Open(Arc<Revision>),
     /// Nobody does.
     Closed(Closed),
+    /// What this one has in memory is with that one now: it answers instead.
+    Moved(Arc<Service>),
 }
 
 /// Why a service takes no requests.
@@ -54,6 +57,8 @@ pub struct Hold {
 /// The door with those who wait before it.
 pub(super) struct Entrance {
     door: ArcSwap<Door>,
+    /// While the door is latched: what it would be otherwise.
+    latched: Mutex<Option<Arc<Door>>>,
     /// Told of every change, for those who wait.
     changed: watch::Sender<()>,
     hold: Hold,
@@ -70,6 +75,7 @@ impl Entrance {
         };
         Entrance {
             door: ArcSwap::from_pointee(Door::Closed(closed)),
+            latched: Mutex::new(None),
             changed: watch::Sender::new(()),
             hold,
             held: AtomicUsize::new(0),
@@ -77,7 +83,31 @@ impl Entrance {
     }
 
     pub(super) fn set(&self, door: Door) {
-        self.door.store(Arc::new(door));
+        let mut latched = self.latched.lock();
+        match &mut *latched {
+            Some(behind) => *behind = Arc::new(door),
+            None => self.door.store(Arc::new(door)),
+        }
+        drop(latched);
+        self.changed.send_replace(());
+    }
+
+    /// The door is this, whatever else is set, until it is unlatched.
+    pub(super) fn latch(&self, door: Door) {
+        let mut latched = self.latched.lock();
+        let before = self.door.swap(Arc::new(door));
+        latched.get_or_insert(before);
+        drop(latched);
+        self.changed.send_replace(());
+    }
+
+    /// The door is what was set last.
+    pub(super) fn unlatch(&self) {
+        let mut latched = self.latched.lock();
+        if let Some(behind) = latched.take() {
+            self.door.store(behind);
+        }
+        drop(latched);
         self.changed.send_replace(());
     }
 
@@ -170,6 +200,30 @@ mod tests {
         let parked = entrance(LONG, 8);
         parked.set(Door::Closed(closed(false, None)));
         assert_eq!(parked.hold().await, Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn what_is_set_behind_a_latched_door_shows_when_it_is_unlatched() {
+        let entrance = entrance(LONG, 8);
+        let is = |reason: &str| match &**entrance.load() {
+            Door::Closed(closed) => assert_eq!(closed.reason, reason),
+            Door::Open(_) | Door::Moved(_) => panic!("it is open"),
+        };
+        let closed = |reason: &str| {
+            Door::Closed(Closed {
+                reason: reason.to_owned(),
+                ..closed(true, None)
+            })
+        };
+        entrance.latch(closed("handed over"));
+        entrance.set(closed("unwell"));
+        is("handed over");
+        entrance.latch(closed("still"));
+        is("still");
+        entrance.unlatch();
+        is("unwell");
+        entrance.set(closed("well"));
+        is("well");
     }
 
     #[tokio::test]

@@ -13,7 +13,9 @@ use futures::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::lease::{Lease, NotToBeHad, Seat};
-use super::{CallCause, CallError, Doing, Door, Function, Lost, Refused, Revision, Service};
+use super::{
+    CallCause, CallError, Closed, Doing, Door, Function, Lost, Refused, Revision, Service,
+};
 use crate::gateway::RequestId;
 use crate::instance::Failure;
 use crate::instance::call::{Calling, NotDone, Order};
@@ -51,6 +53,8 @@ pub(crate) enum Wanted {
     Rather(Arc<Lease>),
     /// This one or none: a handle is on it.
     Only(Arc<Lease>),
+    /// Any of this revision, whether it is open or not, beside those that it has room for.
+    Inside(Arc<Revision>),
 }
 
 /// Why a call came to nothing, and the arguments if it never began.
@@ -101,6 +105,11 @@ impl Service {
         invocation: &mut Invocation,
         now: Instant,
     ) -> Result<Cargo, Unanswered> {
+        if let Some(successor) = self.successor()
+            && matches!(invocation.wanted, Wanted::Any | Wanted::Rather(_))
+        {
+            return Box::pin(successor.attempt(invocation, now)).await;
+        }
         let arguments = std::mem::take(&mut invocation.arguments);
         let began = self.begin(invocation, now).await;
         let (revision, place, deadline, lease) = match began {
@@ -115,8 +124,23 @@ impl Service {
                 invocation.spent.queued = queued;
                 (revision, place, deadline, lease)
             }
+            // Meanwhile another has its state.
+            Err(_)
+                if self.successor().is_some()
+                    && matches!(invocation.wanted, Wanted::Any | Wanted::Rather(_)) =>
+            {
+                invocation.arguments = arguments;
+                return Box::pin(self.attempt(invocation, now)).await;
+            }
             Err(cause) => return Err(Unanswered::never(cause, arguments)),
         };
+        if revision.is_handed_over() && !matches!(invocation.wanted, Wanted::Inside(_)) {
+            // It came before its state was handed over, and had no turn.
+            drop(place);
+            self.hold_until(Some(deadline)).await;
+            invocation.arguments = arguments;
+            return Box::pin(self.attempt(invocation, now)).await;
+        }
         let Some((code, pool)) = revision.provider() else {
             return Err(Unanswered::never(CallCause::Worker, arguments));
         };
@@ -202,10 +226,11 @@ impl Service {
             return Err(CallCause::TooDeep);
         }
         let lease = invocation.lease(self)?;
-        let (revision, held) = match &lease {
+        let (revision, held) = match (&lease, &invocation.wanted) {
             // Its door does not matter: who has a handle is inside.
-            Some(lease) => (lease.revision().clone(), Duration::ZERO),
-            None => self.answering(invocation.errand.deadline).await?,
+            (Some(lease), _) => (lease.revision().clone(), Duration::ZERO),
+            (None, Wanted::Inside(revision)) => (revision.clone(), Duration::ZERO),
+            (None, _) => self.answering(invocation.errand.deadline).await?,
         };
         let own = arrived + revision.limits().deadline;
         let deadline = invocation.errand.deadline.map_or(own, |of| of.min(own));
@@ -247,6 +272,13 @@ impl Service {
         match &**self.entrance.load() {
             Door::Open(revision) => Ok((revision.clone(), held)),
             Door::Closed(closed) => Err(CallCause::Refused(Refused::Closed(closed.clone()))),
+            // While it was held: the caller looks again.
+            Door::Moved(_) => Err(CallCause::Refused(Refused::Closed(Closed {
+                revision: 0,
+                reason: "its state has been handed over".to_owned(),
+                coming: true,
+                retry_at: None,
+            }))),
         }
     }
 
@@ -423,7 +455,7 @@ impl Invocation {
     pub(crate) fn bound_to(&self) -> Option<Arc<Service>> {
         match &self.wanted {
             Wanted::Only(lease) => Some(lease.service().clone()),
-            Wanted::Rather(_) | Wanted::Any => None,
+            Wanted::Rather(_) | Wanted::Any | Wanted::Inside(_) => None,
         }
     }
 
@@ -441,7 +473,7 @@ impl Invocation {
             // It is of a revision that has been replaced since.
             Wanted::Rather(lease) if !Arc::ptr_eq(lease.service(), callee) => Ok(None),
             Wanted::Rather(lease) => Ok(Some(lease.clone())),
-            Wanted::Any => Ok(None),
+            Wanted::Any | Wanted::Inside(_) => Ok(None),
         }
     }
 

@@ -1,10 +1,11 @@
 //! A service's component with its settings: numbered, immutable, ready to be called.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use skep_core::contract::Interface;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::lease::Leases;
 use super::{Admission, Cutting};
@@ -73,12 +74,19 @@ pub struct Revision {
     pub(crate) remains: Arc<Remains>,
     pub(crate) clock: CoarseClock,
     pub(crate) cutting: Cutting,
+    /// What its instance had in memory is with another revision.
+    pub(crate) handed_over: AtomicBool,
 }
 
 impl Revision {
     /// Its number, counted from 1 within the service.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Whether what it had in memory is with another, so that nobody may be served here.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Acquire)
     }
 
     /// The interfaces of its own that it exports, with their functions' types.
@@ -111,6 +119,15 @@ impl Revision {
     pub(crate) fn in_flight(&self) -> usize {
         let beside = self.beside.as_ref();
         self.admission.in_flight() + beside.map_or(0, |beside| beside.admission.in_flight())
+    }
+
+    /// Waits until nobody is inside; nobody comes in as long as what it answers is kept.
+    pub(crate) async fn emptied(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut places = self.admission.emptied().await;
+        if let Some(beside) = &self.beside {
+            places.append(&mut beside.admission.emptied().await);
+        }
+        places
     }
 
     /// What requests are held to.

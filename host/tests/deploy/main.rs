@@ -18,6 +18,7 @@
 mod fixture;
 
 mod canary;
+mod handover;
 mod history;
 mod load;
 mod plans;
@@ -35,11 +36,16 @@ const MARK: &[u8] = b"SKEP-MARK:v";
 
 /// The built component `versioned-NAME` with a version and a mode.
 fn versioned(name: &str, version: u32, mode: char) -> Vec<u8> {
-    let mut bytes = std::fs::read(guest(&format!("versioned-{name}"))).unwrap();
+    marked(&format!("versioned-{name}"), version, mode)
+}
+
+/// The built component with a version and a mode.
+fn marked(component: &str, version: u32, mode: char) -> Vec<u8> {
+    let mut bytes = std::fs::read(guest(component)).unwrap();
     let marked = |at: &usize| bytes[*at..].starts_with(MARK);
     let at: Vec<usize> = (0..bytes.len()).filter(marked).collect();
     let [at] = at[..] else {
-        panic!("{} marks in versioned-{name}", at.len());
+        panic!("{} marks in {component}", at.len());
     };
     let digits = at + MARK.len();
     bytes[digits..digits + 8].copy_from_slice(format!("{version:08}").as_bytes());
