@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::name::ServiceName;
 
+mod change;
 mod compare;
 mod crossing;
 mod interface;
@@ -20,6 +21,7 @@ mod problem;
 mod resolve;
 mod text;
 
+pub use change::{CHANGES_MAX, Change, What, changes};
 pub use compare::{DIFFERENCES_MAX, Difference, Step, Subject, compare};
 pub use crossing::Obstacle;
 pub use interface::{InterfaceName, Track};

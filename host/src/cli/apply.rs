@@ -82,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         let nothing = Changed {
             generation: planned.generation,
             services: Vec::new(),
+            contract: Vec::new(),
             took_ms: 0,
         };
         return match arguments.json {

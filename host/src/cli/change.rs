@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Exit, report};
 use crate::control::{ControlError, Refused, Step};
-use crate::deploy::{Changed, ServiceChange, Tried};
+use crate::deploy::{Changed, ContractChange, ServiceChange, Tried};
 
 /// Says what has changed, or why nothing has.
 pub(super) fn show<T: Serialize>(
@@ -44,6 +44,7 @@ pub(super) fn changed(out: &mut dyn Write, changed: &Changed) -> std::io::Result
         writeln!(out, "no service has another revision than before")?;
     }
     list(out, &changed.services)?;
+    contract(out, &changed.contract)?;
     let (generation, ms) = (changed.generation, changed.took_ms);
     writeln!(out, "generation {generation} serves, after {ms} ms")
 }
@@ -56,6 +57,21 @@ pub(super) fn tried(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
         out,
         "on trial with {share} of the requests; generation {generation} serves the others"
     )
+}
+
+fn contract(out: &mut dyn Write, changes: &[ContractChange]) -> std::io::Result<()> {
+    for ContractChange {
+        service,
+        change,
+        used_by,
+    } in changes
+    {
+        match used_by.is_empty() {
+            true => writeln!(out, "  {service}: {change}")?,
+            false => writeln!(out, "  {service}: {change}, used by {}", used_by.join(", "))?,
+        }
+    }
+    Ok(())
 }
 
 fn list(out: &mut dyn Write, services: &[ServiceChange]) -> std::io::Result<()> {
@@ -72,6 +88,11 @@ fn list(out: &mut dyn Write, services: &[ServiceChange]) -> std::io::Result<()> 
 }
 
 fn explain(refused: &Refused) {
+    if !refused.contract.is_empty() {
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "What others would notice:");
+        let _ = contract(&mut stderr, &refused.contract);
+    }
     if let Some(source) = &refused.source {
         report::mistakes(source, &refused.mistakes, &[]);
     }

@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::{Api, apart};
-use super::change::{Served, ledger, tried_out};
+use super::api::Api;
+use super::change::{Served, sent, tried_out};
 use super::precondition::IfMatch;
 use super::problem::{Asked, Named, Problem, Queried, Sent};
 use super::refused::{Refused, Unchanged};
@@ -113,11 +113,7 @@ async fn begun(
     Queried(trial): Queried<Trial>,
     Sent(bytes): Sent,
 ) -> Result<Json<Tried>, Refused> {
-    let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
-    let wanted = apart(move || {
-        let wanted = running.with_component(&ledger, &service, &bytes);
-        wanted.map_err(|error| Refused::of_deploy(&error))
-    });
+    let (wanted, _) = sent(&api, service, bytes).await?;
     let steps = Steps::new(trial.steps);
     let steps =
         steps.map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
@@ -126,7 +122,7 @@ async fn begun(
         pause: trial.pause.map_or(PAUSE, |Pause(pause)| pause),
         sticky: trial.sticky,
     };
-    let tried = api.running.try_out(wanted.await??, expected, canary).await;
+    let tried = api.running.try_out(wanted, expected, canary).await;
     tried_out(tried)
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -22,7 +23,9 @@ use super::precondition::{IfMatch, etag};
 use super::problem::{Asked, Named, Queried, Sent};
 use super::refused::{Refused, Unchanged, Unplanned};
 use crate::artifact::MAX_COMPONENT_BYTES;
-use crate::deploy::{self, Application, ChangeError, Changed, Ledger, Running, Tried, Wanted};
+use crate::deploy::{
+    self, Application, ChangeError, Changed, ContractChange, Ledger, Running, Tried, Wanted,
+};
 
 /// What a host is asked to apply, or to plan.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -117,14 +120,39 @@ async fn deployed(
     Queried(meant): Queried<Meant>,
     Sent(bytes): Sent,
 ) -> Result<Served, Refused> {
-    let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
-    let wanted = apart(move || {
-        let wanted = running.with_component(&ledger, &service, &bytes);
-        wanted.map_err(|error| Refused::of_deploy(&error))
-    });
-    let mut wanted = wanted.await??;
+    let (mut wanted, contract) = sent(&api, service, bytes).await?;
     wanted.state_may_be_lost = meant.lose_state;
-    change(&api.running, wanted, expected).await
+    match change(&api.running, wanted, expected).await {
+        Ok(Served(changed)) => Ok(Served(Changed {
+            contract,
+            ..changed
+        })),
+        Err(refused) => Err(Refused {
+            contract,
+            ..refused
+        }),
+    }
+}
+
+/// What a component that was sent makes of the application, and what others notice of that.
+pub(super) async fn sent(
+    api: &Api,
+    service: ServiceName,
+    bytes: Bytes,
+) -> Result<(Wanted, Vec<ContractChange>), Refused> {
+    let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
+    let wanted = move || {
+        let component = running.component(&ledger, &service, &bytes);
+        let (artifact, contract) = component.map_err(|error| Refused::of_deploy(&error))?;
+        match running.with_component(&service, artifact) {
+            Ok(wanted) => Ok((wanted, contract)),
+            Err(error) => Err(Refused {
+                contract,
+                ..Refused::of_deploy(&error)
+            }),
+        }
+    };
+    apart(wanted).await?
 }
 
 /// Go back to an earlier revision of a service

@@ -11,7 +11,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::problem::{PROBLEM_JSON, Problem, rendered};
-use crate::deploy::{ChangeError, DeployError, Source};
+use crate::deploy::{ChangeError, ContractChange, DeployError, Source};
 use crate::log::chain;
 
 /// Why the host changed nothing: a problem document (RFC 9457) with members of its own.
@@ -30,6 +30,9 @@ pub struct Refused {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub source: Option<Box<Source>>,
+    /// What others would notice of a component that was to be deployed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contract: Vec<ContractChange>,
     /// All that were found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
@@ -123,6 +126,7 @@ impl From<Problem> for Refused {
             detail,
             step: Step::Read,
             source: None,
+            contract: Vec::new(),
             mistakes: Vec::new(),
         }
     }

@@ -94,6 +94,9 @@ impl Running {
         to_its_end(async move {
             let mut bench = running.bench.lock().await;
             let before = running.roster();
+            if wanted.is_there(&before) {
+                return Err(ChangeError::NothingNew);
+            }
             let prepared = running.ready(&mut bench, &before, wanted, expected);
             let (prepared, entry) = prepared.await?;
             let refused = match handover::stateful(&before, &prepared) {

@@ -11,6 +11,7 @@ use skep_core::name::ServiceName;
 use skep_core::supervision::{Arrangement, GroupSettings};
 
 use super::bench::{Bench, Prepared};
+use super::difference::ContractChange;
 use super::entry::Entry;
 use super::handover::{self, HandedOver, HandoverError};
 use super::http::needs_new_start;
@@ -33,6 +34,9 @@ pub struct Changed {
     pub generation: u64,
     /// What has another revision than before, or none, or is new.
     pub services: Vec<ServiceChange>,
+    /// What others may notice of a component that was deployed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contract: Vec<ContractChange>,
     /// From the beginning to the switch, in milliseconds.
     pub took_ms: u64,
 }
@@ -182,6 +186,15 @@ impl Running {
         let mut bench = self.bench.lock().await;
         let began = Instant::now();
         let before = self.roster();
+        if wanted.is_there(&before) {
+            self.may_change(&before, expected)?;
+            return Ok(Changed {
+                generation: before.generation.number(),
+                services: Vec::new(),
+                contract: Vec::new(),
+                took_ms: 0,
+            });
+        }
         let (prepared, entry) = self.ready(&mut bench, &before, wanted, expected).await?;
         self.commit(&mut bench, &before, prepared, entry, began)
             .await
@@ -382,6 +395,7 @@ impl Running {
         let changed = Changed {
             generation: generation.number(),
             services,
+            contract: Vec::new(),
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let Succession { standby, retiring } = Succession::of(before, &members);

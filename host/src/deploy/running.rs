@@ -23,12 +23,14 @@ use tokio::sync::Mutex;
 use super::bench::{Bench, Books, Kept};
 use super::canary::candidate;
 use super::change::{ChangeError, arrangement};
+use super::difference::{ContractChange, contract_changes};
 use super::ledger::Ledger;
 use super::machinery::Machinery;
 use super::member::{Member, Members};
 use super::recipe::Recipe;
 use super::resume::Resumption;
 use super::{Application, DeployError, witness};
+use crate::artifact::Artifact;
 use crate::generation::{Generation, Serving};
 use crate::supervisor::Desk;
 use crate::task;
@@ -91,6 +93,19 @@ impl Wanted {
             state_may_be_lost: false,
             revisions: BTreeMap::new(),
         }
+    }
+}
+
+impl Wanted {
+    /// Whether it is the deploy of a component that serves already.
+    pub(super) fn is_there(&self, roster: &Roster) -> bool {
+        let Reason::Deploy { service } = &self.reason else {
+            return false;
+        };
+        let part = self.application.parts.get(service);
+        let member = roster.members.get(service);
+        let same = member.zip(part);
+        same.is_some_and(|(member, part)| member.digest() == part.artifact.digest())
     }
 }
 
@@ -181,17 +196,30 @@ impl Running {
         self.ledger.as_ref()
     }
 
-    /// What serves, but with this component for one service. Blocking.
+    /// A component that was sent, and how it differs from the one that serves. Blocking.
     ///
     /// # Errors
-    /// If it is no component, there is no such service, or all mistakes at once.
-    pub fn with_component(
+    /// If it is no component.
+    pub fn component(
         &self,
         ledger: &Ledger,
         service: &ServiceName,
         bytes: &[u8],
-    ) -> Result<Wanted, DeployError> {
+    ) -> Result<(Artifact, Vec<ContractChange>), DeployError> {
         let artifact = ledger.artifact(bytes).map_err(DeployError::Component)?;
+        let changes = contract_changes(&self.roster(), service, &artifact);
+        Ok((artifact, changes))
+    }
+
+    /// What serves, but with this component for one service. Blocking.
+    ///
+    /// # Errors
+    /// If there is no such service, or all mistakes at once.
+    pub fn with_component(
+        &self,
+        service: &ServiceName,
+        artifact: Artifact,
+    ) -> Result<Wanted, DeployError> {
         let application = self.application().with_component(service, artifact)?;
         let reason = Reason::Deploy {
             service: service.clone(),

@@ -24,17 +24,17 @@ async fn a_contract_that_its_callers_do_not_fit_is_refused() {
         3,
         &[
             "refused at the check",
-            "limit",
-            "version",
-            "middle",
-            "front",
+            "leaf: `version` of fixture:versions/leaf@0.1.0 has a new parameter `limit: u32`, used by \
+             front r1, middle r1",
         ],
     )
     .await;
     // Nor one that has no such interface at all.
     let other = guest("versioned-middle");
     let said = host.command("deploy", &["leaf", other.to_str().unwrap()]);
-    refused(&host, said, 3, &["fixture:versions/leaf"]).await;
+    let gone =
+        "leaf: does not export fixture:versions/leaf@0.1.0 any more, used by front r1, middle r1";
+    refused(&host, said, 3, &[gone]).await;
 }
 
 #[tokio::test]
@@ -42,7 +42,8 @@ async fn what_wants_a_grant_that_it_has_not_is_refused() {
     let host = application().start().await;
     let fetcher = guest("fetcher");
     let said = host.command("deploy", &["front", fetcher.to_str().unwrap()]);
-    refused(&host, said, 3, &["outgoing-handler", "grants"]).await;
+    let wants = "front: now wants wasi:http/outgoing-handler@";
+    refused(&host, said, 3, &[wants, "grants"]).await;
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ async fn the_same_component_again_is_no_change() {
         said.stdout
     );
     assert_eq!(host.row("leaf")["revision"], 1);
+    assert_eq!(host.status()["generation"], 1);
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ fn line(room: usize, write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> Strin
     line.text
 }
 
+/// The whole of it, however long.
+pub(super) fn whole(ty: &Type) -> String {
+    line(usize::MAX, |out| write(out, ty))
+}
+
 impl Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&line(TYPE_SHOWN, |out| write(out, self)))
