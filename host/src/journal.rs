@@ -112,6 +112,28 @@ impl Journal {
         self.inner.database.trouble()
     }
 
+    /// Closes it and lets another host have the directory. Until [`Journal::take_back`] all that reads
+    /// or writes is answered [`JournalError::Lent`].
+    ///
+    /// # Errors
+    /// If the directory cannot be unlocked; then it is closed all the same.
+    pub fn lend(&self) -> Result<(), JournalError> {
+        self.inner.database.lend();
+        self.inner.directory.release()
+    }
+
+    /// The other host has not taken this one's place: the journal is what it was, and what that host
+    /// may have written since.
+    ///
+    /// # Errors
+    /// If the other still has it, or has left what this version of Skep does not know.
+    pub fn take_back(&self) -> Result<(), JournalError> {
+        self.inner.directory.take()?;
+        self.inner.database.take_back();
+        self.tell(self.inner.database.read(tables::newest_event)?);
+        Ok(())
+    }
+
     /// The state directory.
     pub fn directory(&self) -> &Path {
         self.inner.directory.path()
@@ -284,12 +306,17 @@ impl Journal {
             let result = write(transaction)?;
             Ok((result, tables::newest_event_in(transaction)?))
         })?;
+        self.tell(newest);
+        Ok(result)
+    }
+
+    /// Those who follow events.
+    fn tell(&self, newest: u64) {
         self.inner.newest.send_if_modified(|known| {
             let grown = newest > *known;
             *known = newest.max(*known);
             grown
         });
-        Ok(result)
     }
 }
 

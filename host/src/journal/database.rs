@@ -42,6 +42,8 @@ enum State {
     Copy(redb::Database, Arc<JournalError>),
     /// Nothing could be opened when it was last tried.
     Closed,
+    /// Another host has the file.
+    Lent,
 }
 
 impl Database {
@@ -65,7 +67,23 @@ impl Database {
     pub(super) fn trouble(&self) -> Option<Arc<JournalError>> {
         match &*self.state.lock() {
             State::Copy(_, why) => Some(why.clone()),
-            State::Open(_) | State::Closed => None,
+            State::Open(_) | State::Closed | State::Lent => None,
+        }
+    }
+
+    /// Closes the file, so that another host can open it. Until [`Database::take_back`] nothing is read
+    /// or written. What is only a copy stays: it is in nobody's way.
+    pub(super) fn lend(&self) {
+        if self.may_write {
+            *self.state.lock() = State::Lent;
+        }
+    }
+
+    /// The file is this host's again. The next who comes opens it.
+    pub(super) fn take_back(&self) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Lent) {
+            *state = State::Closed;
         }
     }
 
@@ -74,8 +92,10 @@ impl Database {
         read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, JournalError> {
         let mut state = self.state.lock();
-        if let State::Closed = *state {
-            *state = State::open(&self.path)?;
+        match *state {
+            State::Closed => *state = State::open(&self.path)?,
+            State::Lent => return Err(JournalError::Lent),
+            State::Open(_) | State::Copy(..) => {}
         }
         let (State::Open(database) | State::Copy(database, _)) = &*state else {
             unreachable!("just opened")
@@ -103,6 +123,9 @@ impl Database {
         write: impl FnOnce(&WriteTransaction) -> Result<T, Fault>,
     ) -> Result<T, JournalError> {
         let mut state = self.state.lock();
+        if matches!(*state, State::Lent) {
+            return Err(JournalError::Lent);
+        }
         if self.may_write && !matches!(*state, State::Open(_)) {
             // What was in the way may be gone.
             *state = State::Closed;
@@ -114,7 +137,7 @@ impl Database {
                 let why = why.clone();
                 return Err(JournalError::Unwritable { doing, why });
             }
-            State::Closed => unreachable!("just opened"),
+            State::Closed | State::Lent => unreachable!("just opened"),
         };
         let written = transact(database, write);
         written.map_err(|fault| {

@@ -1,7 +1,7 @@
 //! The state directory: this user's alone, one host's at a time, and of a known form.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -43,18 +43,32 @@ impl Directory {
             lock,
             trouble,
         };
-        directory.take_lock()?;
-        match directory.read_format()? {
+        if directory.take()?.is_none() {
+            directory.write_format();
+        }
+        Ok(directory)
+    }
+
+    /// Lets another host have it, until [`Directory::take`].
+    pub(super) fn release(&self) -> Result<(), JournalError> {
+        match &self.lock {
+            Some(file) => file
+                .unlock()
+                .map_err(io_error("unlock", &self.path.join(LOCK_FILE))),
+            None => Ok(()),
+        }
+    }
+
+    /// Locks it, and answers its form, which is a known one; none if that is still to be written.
+    pub(super) fn take(&self) -> Result<Option<u32>, JournalError> {
+        self.take_lock()?;
+        match self.read_format()? {
             Some(found) if found > FORMAT => Err(JournalError::Newer {
-                directory: directory.path,
+                directory: self.path.clone(),
                 found,
                 known: FORMAT,
             }),
-            Some(_) => Ok(directory),
-            None => {
-                directory.write_format();
-                Ok(directory)
-            }
+            format => Ok(format),
         }
     }
 
@@ -71,8 +85,8 @@ impl Directory {
         self.trouble.take()
     }
 
-    fn take_lock(&mut self) -> Result<(), JournalError> {
-        let Some(file) = &mut self.lock else {
+    fn take_lock(&self) -> Result<(), JournalError> {
+        let Some(mut file) = self.lock.as_ref() else {
             return Ok(());
         };
         match file.try_lock() {
@@ -91,6 +105,7 @@ impl Directory {
         let now = rfc3339(SystemTime::now());
         let _ = file
             .set_len(0)
+            .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "process {}, started {now}", std::process::id()));
         Ok(())
     }
@@ -132,9 +147,12 @@ fn open_lock(directory: &Path) -> Result<File, JournalError> {
         .map_err(io_error("open the lock", &path))
 }
 
-fn holder(file: &mut File) -> String {
+fn holder(mut file: &File) -> String {
     let mut text = String::new();
-    match file.take(LOCK_TEXT_MAX).read_to_string(&mut text) {
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(LOCK_TEXT_MAX).read_to_string(&mut text));
+    match read {
         Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
         _ => "which has not said its process".to_owned(),
     }

@@ -14,7 +14,8 @@ use crate::durable;
 pub enum JournalError {
     /// Another host has the directory.
     #[error(
-        "another skep ({holder}) uses `{}`; stop it, or name another directory with host.state",
+        "another skep ({holder}) uses `{}`; stop it, take its place with `skep run --take-over`, or name another \
+         directory with host.state",
         .directory.display()
     )]
     InUse {
@@ -23,6 +24,11 @@ pub enum JournalError {
         /// Its process and when it started, as far as it has said so.
         holder: String,
     },
+    /// It is with another host, which is about to take this one's place.
+    #[error(
+        "another host has the journal, and is about to take this one's place; try again in a moment"
+    )]
+    Lent,
     /// Written by a later version of Skep.
     #[error(
         "`{}` was written by a later version of Skep (format {found}; this one knows {known}); run that version, \
@@ -98,7 +104,7 @@ impl JournalError {
     pub(super) fn is_decided(&self) -> bool {
         matches!(
             self,
-            JournalError::Superseded { .. } | JournalError::Unwritable { .. }
+            JournalError::Superseded { .. } | JournalError::Unwritable { .. } | JournalError::Lent
         )
     }
 

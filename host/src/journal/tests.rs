@@ -287,3 +287,52 @@ async fn whoever_follows_events_misses_none() {
     );
     assert_eq!(seen[1].event.text, "0");
 }
+
+#[test]
+fn another_host_may_have_it_for_a_while() {
+    let state = tempfile::tempdir().unwrap();
+    let ours = open(&state);
+    ours.commit(&simple(1), &[event("ours")], None).unwrap();
+    ours.lend().unwrap();
+    assert!(matches!(ours.active(), Err(JournalError::Lent)));
+    let refused = ours.commit(&simple(2), &[], None);
+    assert!(matches!(refused, Err(JournalError::Lent)), "{refused:?}");
+    assert!(ours.trouble().is_none());
+
+    let theirs = open(&state);
+    assert_eq!(theirs.active().unwrap().unwrap().number, 1);
+    theirs.commit(&simple(5), &[event("theirs")], None).unwrap();
+    let early = ours.take_back();
+    assert!(
+        matches!(early, Err(JournalError::InUse { .. })),
+        "{early:?}"
+    );
+    assert!(matches!(ours.active(), Err(JournalError::Lent)));
+    drop(theirs);
+
+    let newest = ours.newest();
+    ours.take_back().unwrap();
+    assert_eq!(ours.active().unwrap().unwrap().number, 5);
+    assert_eq!(texts(&ours.events(0, 10).unwrap()), ["1 ours", "2 theirs"]);
+    assert!(newest.has_changed().unwrap(), "who follows events is told");
+    ours.commit(&simple(6), &[], None).unwrap();
+    let second = Journal::open(state.path(), SHORT);
+    let Err(JournalError::InUse { holder, .. }) = second else {
+        panic!("two have it");
+    };
+    let process = format!("process {},", std::process::id());
+    assert!(holder.starts_with(&process), "{holder:?}");
+}
+
+#[test]
+fn what_a_later_version_has_left_is_not_taken_back() {
+    let state = tempfile::tempdir().unwrap();
+    let ours = open(&state);
+    ours.lend().unwrap();
+    std::fs::write(state.path().join("format"), "7\n").unwrap();
+    let back = ours.take_back();
+    assert!(
+        matches!(back, Err(JournalError::Newer { found: 7, .. })),
+        "{back:?}"
+    );
+}
