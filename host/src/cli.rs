@@ -12,6 +12,7 @@ pub mod graph;
 pub mod history;
 pub mod inspect;
 pub mod log_options;
+mod names;
 pub mod order;
 mod progress;
 pub mod ps;
@@ -19,6 +20,8 @@ pub mod report;
 pub mod rollback;
 pub mod run;
 pub mod serve;
+mod serving;
+mod take_over;
 
 use std::process::ExitCode;
 

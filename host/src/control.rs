@@ -15,11 +15,10 @@ mod remote;
 mod token;
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 use self::api::Api;
 pub use self::api::document;
@@ -34,6 +33,7 @@ pub use self::remote::Remote;
 pub use self::token::{TOKEN_MAX, TOKEN_MIN, TokenError};
 use crate::host::Host;
 use crate::listener::TlsError;
+use crate::private_socket::{self, Name};
 use crate::task;
 
 /// Why the control API cannot be had, from either side.
@@ -96,9 +96,10 @@ impl ControlError {
 
 /// A running control server; its socket goes with it.
 pub struct Control {
-    path: PathBuf,
+    _name: Name,
     _local: task::Own<()>,
     _remote: Option<task::Own<()>>,
+    closed: watch::Sender<bool>,
 }
 
 impl Control {
@@ -112,40 +113,42 @@ impl Control {
         remote: Option<Remote>,
         host: &Host,
     ) -> Result<Control, ControlError> {
-        let listen = |source| ControlError::Listen {
-            path: path.to_owned(),
-            source,
-        };
         if UnixStream::connect(path).is_ok() {
             return Err(ControlError::Taken {
                 path: path.to_owned(),
             });
         }
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(listen)?;
-        }
-        // Left behind by a host that was killed: nobody answers on it.
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(listen(error));
-            }
-            _ => {}
-        }
-        let socket = UnixListener::bind(path).map_err(listen)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(listen)?;
-        let router = Api::of(host).router();
-        let remote = remote.map(|remote| served(remote.serve(router.clone())));
-        Ok(Control {
+        Control::replace(path, remote, host)
+    }
+
+    /// The same where another host answers at `path`, whose place this one has taken.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn replace(
+        path: &Path,
+        remote: Option<Remote>,
+        host: &Host,
+    ) -> Result<Control, ControlError> {
+        // One that was left behind by a host that was killed is replaced as well.
+        let (socket, name) = private_socket::bind(path).map_err(|source| ControlError::Listen {
             path: path.to_owned(),
+            source,
+        })?;
+        let router = Api::of(host).router();
+        let (closed, closed_out) = watch::channel(false);
+        let remote = remote.map(|remote| served(remote.serve(router.clone(), closed_out)));
+        Ok(Control {
+            _name: name,
             _local: served(axum::serve(socket, router).into_future()),
             _remote: remote,
+            closed,
         })
     }
-}
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+    /// Leaves new connections over TCP to the host that has taken this one's place.
+    pub fn leave(&self) {
+        self.closed.send_replace(true);
     }
 }
 

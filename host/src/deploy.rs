@@ -3,6 +3,7 @@
 //! Before it: `cli` names a manifest or a component. After it: `supervisor` starts what is built
 //! here. Everything that can be known to be wrong is found before anything starts, all at once.
 
+mod aside;
 mod bench;
 mod build;
 mod canary;
@@ -35,6 +36,7 @@ use skep_core::lifecycle;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
+pub use self::aside::AsideError;
 pub use self::build::{Order, build};
 pub use self::canary::{Canary, Tried};
 pub use self::change::{ChangeError, Changed, ServiceChange};
@@ -46,7 +48,7 @@ use self::links::starts_after;
 pub use self::links::{Link, Links};
 pub use self::machinery::{Machinery, MachineryError};
 pub use self::resume::{OpenError, Opened, Resumption, open};
-pub use self::running::{Running, Wanted};
+pub use self::running::{Running, Unwritten, Wanted};
 use crate::artifact::{Artifact, Description, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;

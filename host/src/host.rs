@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 use skep_core::status::{Crashes, HostStatus};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::artifact::CacheSettings;
 use crate::deploy::{
-    self, Application, Machinery, MachineryError, Order, Resumption, Running, connection_limits,
-    state_directory,
+    self, Application, Machinery, MachineryError, Order, Resumption, Running, Unwritten,
+    connection_limits, state_directory,
 };
 use crate::engine::{Engines, Ticker};
 use crate::gateway::Gateway;
 use crate::generation::Slot;
-use crate::listener::{self, Listener, Stopping, TlsError};
+use crate::listener::{self, Bound, Left, Listener, Purpose, Stopping, TlsError};
 use crate::log::Sink;
 use crate::memory::HostMemory;
 use crate::memory::watch::{Seen, Watching};
@@ -36,6 +36,8 @@ pub struct Options {
     pub listen: Option<Vec<SocketAddr>>,
     /// Where compiled code is kept and how it is made.
     pub cache: CacheSettings,
+    /// What the host before has left to listen on.
+    pub left: Left,
 }
 
 /// Why a host does not start.
@@ -117,8 +119,32 @@ fn compute_threads(
     })
 }
 
+/// A host that is ready to serve, and lets nobody in yet.
+pub struct Ready {
+    host: Host,
+    door: oneshot::Sender<()>,
+    unwritten: Unwritten,
+}
+
+impl Ready {
+    /// Writes down what is to serve from now on, and lets clients in.
+    pub async fn serve(self) -> Host {
+        self.host.running.write_down(self.unwritten).await;
+        // Whoever waits for it lives as long as the host.
+        let _ = self.door.send(());
+        self.host
+    }
+
+    /// Lets clients in. What serves is to be written down at once.
+    pub fn let_in(self) -> (Host, Unwritten) {
+        let _ = self.door.send(());
+        (self.host, self.unwritten)
+    }
+}
+
 /// A running application.
 pub struct Host {
+    sockets: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     secure: bool,
     running: Arc<Running>,
@@ -138,8 +164,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Binds, builds, starts, and lets clients in when every service has started or failed to. Without
-    /// a resumption nothing can be deployed.
+    /// Binds, builds, and starts; comes back when every service has started or failed to. Without a
+    /// resumption nothing can be deployed.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running.
@@ -148,12 +174,12 @@ impl Host {
         resumption: Option<Resumption>,
         options: Options,
         sink: Sink,
-    ) -> Result<Host, StartError> {
+    ) -> Result<Ready, StartError> {
         let manifest = &application.manifest;
-        let sockets = bind(&application, options.listen)?;
+        let sockets = bind(&application, options.listen, options.left)?;
         let addresses = sockets
             .iter()
-            .map(std::net::TcpListener::local_addr)
+            .map(|bound| bound.socket.local_addr())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| StartError::System {
                 what: "a socket's address",
@@ -182,26 +208,34 @@ impl Host {
         let limits = connection_limits(manifest);
         let origin = Instant::now();
         let running = Running::start(application, resumption, machinery, origin).await;
-        let running = running.map_err(StartError::Mistakes)?;
+        let (running, unwritten) = running.map_err(StartError::Mistakes)?;
 
         let tracer: Arc<Tracer> = Arc::default();
         let gateway = Gateway::new(running.serving().clone(), sink, tracer.clone());
         let (stopping, stopping_out) = watch::channel(Stopping::No);
+        let listening = |source| StartError::System {
+            what: "a listening socket",
+            source,
+        };
+        let handles = sockets.iter().map(|bound| bound.socket.try_clone());
         let listener = Listener::new(
-            sockets,
+            handles.collect::<Result<_, _>>().map_err(listening)?,
             gateway,
             limits,
             tls.clone(),
             ticker.clock(),
             stopping_out,
         )
-        .map_err(|source| StartError::System {
-            what: "a listening socket",
-            source,
-        })?;
+        .map_err(listening)?;
         let connections = Arc::new(listener.open_connections());
-        let listening = task::spawn(task::Kind::Server, listener.run());
-        Ok(Host {
+        let (door, opened) = oneshot::channel();
+        let listening = task::spawn(task::Kind::Server, async move {
+            if opened.await.is_ok() {
+                listener.run().await;
+            }
+        });
+        let host = Host {
+            sockets,
             addresses,
             secure: tls.is_some(),
             running,
@@ -216,7 +250,17 @@ impl Host {
             _computing: computing,
             _ticker: ticker,
             _watching: watching,
+        };
+        Ok(Ready {
+            host,
+            door,
+            unwritten,
         })
+    }
+
+    /// Where it listens for clients.
+    pub fn sockets(&self) -> &[Bound] {
+        &self.sockets
     }
 
     /// Where it listens, as URLs.
@@ -312,10 +356,24 @@ impl Host {
         }
     }
 
+    /// Ends as [`Host::drain`] does, where another host has begun to serve on the same sockets: clients
+    /// that have just connected, or that are about to ask again, have a moment to do so.
+    pub async fn leave(mut self) {
+        self.sockets.clear();
+        self.stopping.send_replace(Stopping::Leaving);
+        let patience = self.running.application().manifest.http.drain_timeout;
+        let over = tokio::time::Instant::now() + LEAVE_PATIENCE.min(patience);
+        while (self.connections)() > 0 && tokio::time::Instant::now() < over {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.drain().await;
+    }
+
     /// Lets no more clients in, lets what is under way come to its end, then stops the services in
     /// the reverse order of their start. Whatever has not ended by the drain deadline is cut; a
     /// service whose `stop-timeout` is longer has its own.
-    pub async fn drain(self) {
+    pub async fn drain(mut self) {
+        self.sockets.clear();
         let began = tokio::time::Instant::now();
         self.stopping.send_replace(Stopping::Drain);
         let drain_timeout = self.running.application().manifest.http.drain_timeout;
@@ -355,13 +413,18 @@ impl Host {
 /// How often a drain that goes on after its deadline is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long connections at rest are left open when another host serves: longer than a client that is
+/// busy waits between two requests.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// After the drain deadline: time for cut connections and services to be gone.
 const CUT_PATIENCE: Duration = Duration::from_secs(1);
 
 fn bind(
     application: &Application,
     listen: Option<Vec<SocketAddr>>,
-) -> Result<Vec<std::net::TcpListener>, StartError> {
+    mut left: Left,
+) -> Result<Vec<Bound>, StartError> {
     let written = application
         .manifest
         .http
@@ -370,7 +433,8 @@ fn bind(
         .map(|listen| listen.value);
     let addresses = listen.unwrap_or_else(|| written.collect());
     let bind = |address: SocketAddr| {
-        listener::bind(address).map_err(|source| StartError::Bind { address, source })
+        left.bind(Purpose::Http, address)
+            .map_err(|source| StartError::Bind { address, source })
     };
     addresses.into_iter().map(bind).collect()
 }
@@ -380,7 +444,12 @@ pub fn control_socket(application: &Application) -> PathBuf {
     state_directory(application).join("control.sock")
 }
 
-/// The same, from the manifest's path alone.
+/// The file through which another host that is to take this one's place finds it.
+pub fn handover_socket(application: &Application) -> PathBuf {
+    state_directory(application).join("handover.sock")
+}
+
+/// As [`control_socket`], from the manifest's path alone.
 pub fn control_socket_of(manifest: &std::path::Path) -> PathBuf {
     match deploy::read(manifest) {
         Ok(application) => control_socket(&application),

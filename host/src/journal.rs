@@ -122,6 +122,11 @@ impl Journal {
         self.inner.directory.release()
     }
 
+    /// Whether another host has it.
+    pub fn is_lent(&self) -> bool {
+        self.inner.database.is_lent()
+    }
+
     /// The other host has not taken this one's place: the journal is what it was, and what that host
     /// may have written since.
     ///

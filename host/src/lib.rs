@@ -16,6 +16,8 @@ pub mod usage;
 mod wave;
 mod whole;
 
+pub mod handover;
+
 pub mod listener;
 
 pub mod gateway;
@@ -38,6 +40,7 @@ pub mod probe;
 pub mod artifact;
 mod durable;
 pub mod journal;
+mod private_socket;
 
 pub mod capability;
 pub mod copier;

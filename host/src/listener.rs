@@ -7,6 +7,7 @@
 
 mod connection;
 mod socket;
+mod sockets;
 mod tls;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub use self::sockets::{Bound, Left, Purpose};
 pub use self::tls::{TlsError, acceptor};
 use crate::engine::CoarseClock;
 use crate::gateway::Gateway;
@@ -100,6 +102,9 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
 pub enum Stopping {
     /// It serves.
     No,
+    /// Another host serves in its place, on the same sockets. No new connections; those that are open
+    /// are told to close, and have a moment for a request that is on its way.
+    Leaving,
     /// No new connections or requests; those under way end well.
     Drain,
     /// What is still under way ends now.

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::log_options::LogOptions;
-use super::{Exit, check, report};
-use crate::control::{Control, Remote};
+use super::names::Names;
+use super::serving::{self, Signals};
+use super::{Exit, check, report, take_over};
+use crate::control::Remote;
 use crate::deploy::{self, Application, OpenError, Opened, Resumption};
-use crate::host::{self, Host, Options, StartError};
+use crate::handover::Predecessor;
+use crate::host::{Host, Options, StartError};
 use crate::log::Sink;
+use clap::Args;
 
 /// Run an application
 ///
@@ -33,6 +34,10 @@ pub struct Run {
     /// `http.log-calls` does
     #[arg(long)]
     log_calls: bool,
+    /// Take the place of the host that runs with this manifest: its sockets without refusing anybody,
+    /// and its state. It drains and ends when this one serves; if this one cannot, it goes on
+    #[arg(long)]
+    take_over: bool,
     #[command(flatten)]
     log: LogOptions,
 }
@@ -57,6 +62,13 @@ pub(super) fn logged(log: &LogOptions, done: impl FnOnce(&Sink) -> ExitCode) -> 
 }
 
 fn resume(arguments: &Run, sink: &Sink) -> ExitCode {
+    let predecessor = arguments
+        .take_over
+        .then(|| take_over::predecessor(&arguments.manifest, sink));
+    let predecessor = match predecessor.transpose() {
+        Ok(predecessor) => predecessor,
+        Err(exit) => return exit.into(),
+    };
     let Opened {
         mut application,
         resumption,
@@ -68,24 +80,37 @@ fn resume(arguments: &Run, sink: &Sink) -> ExitCode {
             return Exit::Failed.into();
         }
     };
+    failpoint!("run::opened");
     report::mistakes(&application.source, &[], &application.warnings);
     application.manifest.http.log_calls |= arguments.log_calls;
-    let listen = (!arguments.listen.is_empty()).then(|| arguments.listen.clone());
-    serve(application, Some(resumption), listen, sink)
+    let start = Start {
+        application,
+        resumption: Some(resumption),
+        listen: (!arguments.listen.is_empty()).then(|| arguments.listen.clone()),
+        predecessor,
+    };
+    serve(start, sink)
+}
+
+/// What is to serve, and what it begins with.
+pub(super) struct Start {
+    pub(super) application: Application,
+    /// None: no user has written the manifest.
+    pub(super) resumption: Option<Resumption>,
+    /// Instead of the manifest's addresses.
+    pub(super) listen: Option<Vec<SocketAddr>>,
+    /// Whose place it takes.
+    pub(super) predecessor: Option<Predecessor>,
 }
 
 /// How long the last log lines may take to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves an application until a signal; shared with `skep serve`.
-pub(super) fn serve(
-    application: Application,
-    resumption: Option<Resumption>,
-    listen: Option<Vec<SocketAddr>>,
-    sink: &Sink,
-) -> ExitCode {
+pub(super) fn serve(start: Start, sink: &Sink) -> ExitCode {
     raise_descriptor_limit();
-    let threads = application
+    let threads = start
+        .application
         .manifest
         .host
         .threads
@@ -109,33 +134,30 @@ pub(super) fn serve(
             return Exit::Failed.into();
         }
     };
-    let exit = runtime.block_on(until_stopped(application, resumption, listen, sink.clone()));
+    let exit = runtime.block_on(until_stopped(start, sink.clone()));
     runtime.shutdown_timeout(Duration::from_millis(100));
     exit.into()
 }
 
-async fn until_stopped(
-    application: Application,
-    resumption: Option<Resumption>,
-    listen: Option<Vec<SocketAddr>>,
-    sink: Sink,
-) -> Exit {
-    let signals = signal(SignalKind::terminate())
-        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
+async fn until_stopped(start: Start, sink: Sink) -> Exit {
+    let Start {
+        application,
+        resumption,
+        listen,
+        mut predecessor,
+    } = start;
+    let mut signals = match Signals::take() {
         Ok(signals) => signals,
-        Err(source) => {
-            report::failure(&StartError::System {
-                what: "signal handlers",
-                source,
-            });
+        Err(error) => {
+            report::failure(&error);
             return Exit::Failed;
         }
     };
     let source = application.source.clone();
-    let written_by_user = resumption.is_some();
-    let control = written_by_user.then(|| host::control_socket(&application));
-    let remote = match Remote::prepare(&application) {
+    let names = resumption.is_some().then(|| Names::of(&application));
+    let predecessors = predecessor.as_mut().map(Predecessor::take_sockets);
+    let mut left = predecessors.unwrap_or_default();
+    let remote = match Remote::prepare(&application, &mut left) {
         Ok(remote) => remote,
         Err(error) => {
             report::failure(&error);
@@ -146,17 +168,17 @@ async fn until_stopped(
     let options = Options {
         listen,
         cache: check::cache(&application),
+        left,
     };
     let starting = Host::start(application, resumption, options, sink);
     let started = tokio::select! {
         started = starting => started,
-        _ = terminate.recv() => return Exit::Interrupted,
-        _ = interrupt.recv() => return Exit::Interrupted,
+        () = signals.next() => return Exit::Interrupted,
     };
-    let host = match started {
-        Ok(host) => host,
+    let ready = match started {
+        Ok(ready) => ready,
         Err(StartError::Mistakes(found)) => {
-            if written_by_user {
+            if names.is_some() {
                 report::mistakes(&source, &found, &[]);
             } else {
                 report::plain(&found, &[]);
@@ -168,34 +190,24 @@ async fn until_stopped(
             return Exit::Failed;
         }
     };
-    let control = control.and_then(|socket| match Control::start(&socket, remote, &host) {
-        Ok(control) => Some(control),
-        Err(error) => {
-            tracing::warn!(
-                "{}: `skep ps` will not find this host",
-                crate::log::chain(&error)
-            );
-            None
-        }
-    });
+    let (host, succession) = match predecessor {
+        None => (ready.serve().await, None),
+        Some(predecessor) => match take_over::take_place(predecessor, ready).await {
+            Ok((host, succession)) => (host, Some(succession)),
+            Err(error) => {
+                report::failure(&error);
+                return Exit::Failed;
+            }
+        },
+    };
+    let answering = names.map(|names| names.answer(remote, &host, succession));
     for url in host.urls() {
         let _ = writeln!(std::io::stderr(), "{url}");
     }
     if let Some(url) = control_url {
         let _ = writeln!(std::io::stderr(), "control API: {url}");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: what is under way comes to its end; a second signal stops at once");
-    let exit = tokio::select! {
-        () = host.drain() => Exit::Ok,
-        _ = terminate.recv() => Exit::Interrupted,
-        _ = interrupt.recv() => Exit::Interrupted,
-    };
-    drop(control);
-    exit
+    serving::to_its_end(host, answering, signals).await
 }
 
 /// Threads for what blocks: guests' files, name look-ups, builds. What comes beyond waits for one;

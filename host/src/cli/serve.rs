@@ -9,7 +9,8 @@ use clap::Args;
 use skep_core::name::ServiceName;
 
 use super::log_options::LogOptions;
-use super::{report, run};
+use super::report;
+use super::run::{self, Start};
 use crate::deploy;
 
 /// Serve one component over HTTP, without a manifest
@@ -62,7 +63,13 @@ pub fn run(arguments: &Serve) -> ExitCode {
         Ok(application) => {
             report::plain(&[], &application.warnings);
             run::logged(&arguments.log, |sink| {
-                run::serve(application, None, Some(vec![arguments.listen]), sink)
+                let start = Start {
+                    application,
+                    resumption: None,
+                    listen: Some(vec![arguments.listen]),
+                    predecessor: None,
+                };
+                run::serve(start, sink)
             })
         }
         Err(error) => report::deploy_error(&error, false).into(),

@@ -183,7 +183,9 @@ pub(super) async fn rolled_back(
     IfMatch(expected): IfMatch,
     Asked(asked): Asked<Rollback>,
 ) -> Result<Served, Refused> {
-    let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
+    let ledger = api.running.open_ledger();
+    let ledger = ledger.map_err(|error| Refused::of_change(&error))?;
+    let running = api.running.clone();
     let wanted = apart(move || {
         let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
         wanted.map_err(|error| Refused::of_deploy(&error))

@@ -11,7 +11,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::problem::{PROBLEM_JSON, Problem, rendered};
-use crate::deploy::{ChangeError, ContractChange, DeployError, Source};
+use crate::deploy::{ChangeError, ContractChange, DeployError, LedgerError, Source};
+use crate::journal::JournalError;
 use crate::log::chain;
 
 /// Why the host changed nothing: a problem document (RFC 9457) with members of its own.
@@ -77,7 +78,7 @@ const UNPLANNED: &[(&str, &str)] = &[
 const UNCHANGED: &[(&str, &str)] = &[
     ("404", "No such service or revision"),
     ("412", "Another generation serves"),
-    ("503", "The host is stopping"),
+    ("503", "The host is stopping, or being replaced by another"),
 ];
 
 impl IntoResponses for Unplanned {
@@ -182,6 +183,11 @@ impl Refused {
             | ChangeError::NoLedger
             | ChangeError::Aborted
             | ChangeError::Bad { .. } => (StatusCode::CONFLICT, Step::Read),
+            ChangeError::Stopping
+            | ChangeError::BeingReplaced
+            | ChangeError::Ledger(LedgerError::Journal(JournalError::Lent)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Step::Read)
+            }
             ChangeError::Ledger(_) => (StatusCode::INSUFFICIENT_STORAGE, Step::Switch),
             ChangeError::NeedsNewStart { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
             ChangeError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Build),
@@ -189,7 +195,6 @@ impl Refused {
             ChangeError::NotReady { .. } | ChangeError::Handover { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Step::Prove)
             }
-            ChangeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Step::Read),
             ChangeError::Lost => (StatusCode::INTERNAL_SERVER_ERROR, Step::Switch),
         };
         let mut refused = Refused::new(status, step, error);

@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -24,7 +24,7 @@ use super::ControlError;
 use super::problem::Problem;
 use super::token::Token;
 use crate::deploy::{self, Application};
-use crate::listener;
+use crate::listener::{self, Bound, Left, Purpose};
 
 /// Connections at the same time. Who has no token holds one for [`PATIENCE`] at most.
 const CONNECTIONS: usize = 64;
@@ -40,18 +40,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// All that `host.control` asks for, at hand before anything starts.
 pub struct Remote {
-    socket: std::net::TcpListener,
+    bound: Bound,
     tls: Option<TlsAcceptor>,
     token: Token,
 }
 
 impl Remote {
-    /// Binds the address and reads token and certificate; none if the manifest asks for none. Called
-    /// once, before the host starts.
+    /// Binds the address, or takes the socket that was left for it, and reads token and certificate;
+    /// none if the manifest asks for none. Called once, before the host starts.
     ///
     /// # Errors
     /// If one of these cannot be had.
-    pub fn prepare(application: &Application) -> Result<Option<Remote>, ControlError> {
+    pub fn prepare(
+        application: &Application,
+        left: &mut Left,
+    ) -> Result<Option<Remote>, ControlError> {
         let Some(wanted) = &application.manifest.host.control else {
             return Ok(None);
         };
@@ -67,21 +70,32 @@ impl Remote {
             None => None,
         };
         let address = wanted.listen.value;
-        let socket =
-            listener::bind(address).map_err(|source| ControlError::Bind { address, source })?;
-        Ok(Some(Remote { socket, tls, token }))
+        let bound = left
+            .bind(Purpose::Control, address)
+            .map_err(|source| ControlError::Bind { address, source })?;
+        Ok(Some(Remote { bound, tls, token }))
+    }
+
+    /// Where it listens.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
     }
 
     /// Where it listens, as a URL.
     pub fn url(&self) -> Option<String> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let address = self.socket.local_addr().ok()?;
+        let address = self.bound.socket.local_addr().ok()?;
         Some(format!("{scheme}://{address}"))
     }
 
-    /// Serves until it is cancelled, and all connections with it.
-    pub(super) async fn serve(self, router: Router) -> std::io::Result<()> {
-        let socket = TcpListener::from_std(self.socket)?;
+    /// Serves until it is cancelled, and all connections with it. Once it is `closed` it takes no new
+    /// ones.
+    pub(super) async fn serve(
+        self,
+        router: Router,
+        mut closed: watch::Receiver<bool>,
+    ) -> std::io::Result<()> {
+        let socket = TcpListener::from_std(self.bound.socket)?;
         let guard = Guard {
             token: self.token,
             secure: self.tls.is_some(),
@@ -94,7 +108,11 @@ impl Remote {
             let Ok(place) = room.clone().acquire_owned().await else {
                 return Ok(());
             };
-            let stream = match socket.accept().await {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = closed.wait_for(|closed| *closed) => break,
+            };
+            let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::debug!("the control server cannot accept a connection: {error}");
@@ -109,6 +127,9 @@ impl Remote {
                 connection(stream, tls, router).await;
             });
         }
+        drop(socket);
+        while connections.join_next().await.is_some() {}
+        Ok(())
     }
 }
 

@@ -158,6 +158,9 @@ pub enum ChangeError {
     /// The host is on its way out.
     #[error("the host is stopping")]
     Stopping,
+    /// The host is about to end, and another to serve in its place.
+    #[error("the host is being replaced by another; try again in a moment")]
+    BeingReplaced,
     /// A bug, which has been reported.
     #[error("the change came to no end: a bug of Skep's")]
     Lost,

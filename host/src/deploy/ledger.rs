@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use skep_core::generation::{Base, Generation, Placed, Reason};
 use skep_core::manifest::Manifest;
@@ -35,6 +36,8 @@ pub enum LedgerError {
 pub struct Ledger {
     journal: Journal,
     store: Store,
+    /// Held while what nobody needs is collected.
+    tidying: Arc<Mutex<()>>,
 }
 
 /// A change that has been noted, and is to be settled.
@@ -82,7 +85,30 @@ impl Ledger {
     /// Of a state directory, which this host has.
     pub(super) fn new(journal: Journal) -> Ledger {
         let store = Store::in_state(journal.directory());
-        Ledger { journal, store }
+        Ledger {
+            journal,
+            store,
+            tidying: Arc::default(),
+        }
+    }
+
+    /// Another host may have all of it, until [`Ledger::take_back`].
+    ///
+    /// # Errors
+    /// As [`Journal::lend`].
+    pub(super) fn lend(&self) -> Result<(), JournalError> {
+        // What the other stores must not be collected by the list of what was needed before.
+        let _tidying = self.tidying.lock();
+        self.journal.lend()
+    }
+
+    /// The other has not taken this host's place. What it had begun is undone.
+    ///
+    /// # Errors
+    /// As [`Journal::take_back`].
+    pub(super) fn take_back(&self) -> Result<(), JournalError> {
+        self.journal.take_back()?;
+        self.undo_unfinished()
     }
 
     /// The journal in it.
@@ -226,9 +252,13 @@ impl Ledger {
 
     /// Forgets generations that are too many or too old, with their components.
     pub(super) fn tidy(&self) {
+        let _tidying = self.tidying.lock();
         let tidied = self.journal.forget(now_ms()).map_err(LedgerError::from);
         let tidied = tidied.and_then(|keep: BTreeSet<Digest>| Ok(self.store.collect(&keep)?));
-        if let Err(error) = tidied {
+        // Who has it tidies.
+        if let Err(error) = tidied
+            && !matches!(error, LedgerError::Journal(JournalError::Lent))
+        {
             tracing::warn!("what is not needed any more stays in the state directory: {error}");
         }
     }

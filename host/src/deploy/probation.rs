@@ -176,6 +176,8 @@ impl Watch {
                 match running.change(wanted, Some(expected)).await {
                     // Somebody else has changed something meanwhile.
                     Err(ChangeError::Conflict { .. }) if running.still_has(member) => {}
+                    // The other host may yet fail, and this one go on.
+                    Err(ChangeError::BeingReplaced) => tokio::time::sleep(LOOK_EVERY).await,
                     Err(ChangeError::Conflict { .. }) => return,
                     changed => break changed.map(|_| ()),
                 }

@@ -7,11 +7,11 @@
 //! replaced ends what it is at (`retire`).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex as ShortMutex;
 use serde_json::Value;
 use skep_core::generation::Reason;
 use skep_core::manifest::Mistake;
@@ -20,13 +20,14 @@ use skep_core::rollout::Share;
 use skep_core::status::{Candidate, ServiceStatus};
 use tokio::sync::Mutex;
 
-use super::bench::{Bench, Books, Kept};
+use super::bench::{Bench, Books, Kept, Prepared};
 use super::canary::candidate;
 use super::change::{ChangeError, arrangement};
 use super::difference::{ContractChange, contract_changes};
 use super::ledger::Ledger;
 use super::machinery::Machinery;
 use super::member::{Member, Members};
+use super::opening::Opening;
 use super::recipe::Recipe;
 use super::resume::Resumption;
 use super::{Application, DeployError, witness};
@@ -51,9 +52,25 @@ pub struct Running {
     pub(super) bench: Mutex<Bench>,
     /// None: nothing is written down.
     ledger: Option<Ledger>,
-    /// The host stops: nothing changes any more.
-    stopped: AtomicBool,
+    changes: ShortMutex<Changes>,
     witness: OnceLock<task::Own<()>>,
+}
+
+/// Whether anything may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changes {
+    /// It may.
+    Open,
+    /// Another host is about to take this one's place.
+    BeingReplaced,
+    /// The host stops: nothing changes any more.
+    Stopped,
+}
+
+/// A start that serves, or is about to, and is not written down yet.
+pub struct Unwritten {
+    opening: Opening,
+    prepared: Prepared,
 }
 
 /// What runs, as others see it.
@@ -112,7 +129,7 @@ impl Wanted {
 impl Running {
     /// Builds the application and starts it; comes back when every service has started or failed
     /// to, or the patience is over. Nothing is let in before. Without a resumption nothing is written
-    /// down, and nothing can change.
+    /// down, and nothing can change; with one, the start is still to be: see [`Running::write_down`].
     ///
     /// # Errors
     /// If it cannot be built; nothing is left running.
@@ -121,7 +138,7 @@ impl Running {
         resumption: Option<Resumption>,
         machinery: Machinery,
         origin: Instant,
-    ) -> Result<Arc<Running>, Vec<Mistake>> {
+    ) -> Result<(Arc<Running>, Unwritten), Vec<Mistake>> {
         let desk = Desk::new(origin);
         let (books, last, mut revisions) = match resumption {
             Some(Resumption {
@@ -153,13 +170,12 @@ impl Running {
         desk.arrange(arrangement(&application, &prepared.members));
         desk.start();
         settle(&prepared.members, &desk).await;
-        opening.commit(&mut bench, &prepared).await;
         let serving = Arc::new(Serving::default());
         serving.switch(prepared.generation.clone());
         let roster = Roster {
-            generation: prepared.generation,
+            generation: prepared.generation.clone(),
             application,
-            members: prepared.members,
+            members: prepared.members.clone(),
             standby: Members::new(),
             trial: None,
         };
@@ -169,11 +185,19 @@ impl Running {
             roster: ArcSwap::from_pointee(roster),
             bench: Mutex::new(bench),
             ledger,
-            stopped: AtomicBool::new(false),
+            changes: ShortMutex::new(Changes::Open),
             witness: OnceLock::new(),
         });
-        running.witness.get_or_init(|| witness::begin(&running));
-        Ok(running)
+        Ok((running, Unwritten { opening, prepared }))
+    }
+
+    /// Writes down that what was started is what serves, also after the next start. What cannot be
+    /// written down serves all the same, and is told of in the log. From then on it is written down,
+    /// too, what becomes of the services.
+    pub async fn write_down(self: &Arc<Self>, start: Unwritten) {
+        let mut bench = self.bench.lock().await;
+        start.opening.commit(&mut bench, &start.prepared).await;
+        self.witness.get_or_init(|| witness::begin(self));
     }
 
     /// Where new requests are told what serves.
@@ -194,6 +218,18 @@ impl Running {
     /// What is written down of it; none if nothing is.
     pub fn ledger(&self) -> Option<&Ledger> {
         self.ledger.as_ref()
+    }
+
+    /// The same for who wants to change something.
+    ///
+    /// # Errors
+    /// If nothing is written down, or nothing can change now.
+    pub fn open_ledger(&self) -> Result<Ledger, ChangeError> {
+        match *self.changes.lock() {
+            Changes::Open => self.ledger.clone().ok_or(ChangeError::NoLedger),
+            Changes::BeingReplaced => Err(ChangeError::BeingReplaced),
+            Changes::Stopped => Err(ChangeError::Stopping),
+        }
     }
 
     /// A component that was sent, and how it differs from the one that serves. Blocking.
@@ -292,17 +328,30 @@ impl Running {
         expected: Option<u64>,
     ) -> Result<(), ChangeError> {
         let actual = before.generation.number();
-        match expected {
-            _ if self.stopped.load(Ordering::Relaxed) => Err(ChangeError::Stopping),
-            Some(expected) if expected != actual => Err(ChangeError::Conflict { expected, actual }),
-            _ => Ok(()),
+        match (*self.changes.lock(), expected) {
+            (Changes::Stopped, _) => Err(ChangeError::Stopping),
+            (Changes::BeingReplaced, _) => Err(ChangeError::BeingReplaced),
+            (Changes::Open, Some(expected)) if expected != actual => {
+                Err(ChangeError::Conflict { expected, actual })
+            }
+            (Changes::Open, _) => Ok(()),
         }
+    }
+
+    /// From `now` on it is `next`, unless it is something else than `now`.
+    pub(super) fn allow(&self, now: Changes, next: Changes) -> Result<(), ()> {
+        let mut changes = self.changes.lock();
+        if *changes != now {
+            return Err(());
+        }
+        *changes = next;
+        Ok(())
     }
 
     /// From now on nothing begins to change any more. A change that is under way has as long as the
     /// caller waits.
     pub(crate) async fn stop_changing(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        *self.changes.lock() = Changes::Stopped;
         drop(self.bench.lock().await);
     }
 }

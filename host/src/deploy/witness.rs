@@ -52,6 +52,10 @@ pub(super) fn begin(running: &Arc<Running>) -> task::Own<()> {
 async fn look(running: &Weak<Running>, told: &mut BTreeMap<ServiceName, Told>) -> Option<()> {
     let running = running.upgrade()?;
     let ledger = running.ledger()?.clone();
+    if ledger.journal().is_lent() {
+        // Should this host go on, it tells then.
+        return Some(());
+    }
     let roster = running.roster();
     let rows = roster.rows();
     told.retain(|name, _| roster.members.contains_key(name));

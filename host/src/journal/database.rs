@@ -79,6 +79,10 @@ impl Database {
         }
     }
 
+    pub(super) fn is_lent(&self) -> bool {
+        matches!(*self.state.lock(), State::Lent)
+    }
+
     /// The file is this host's again. The next who comes opens it.
     pub(super) fn take_back(&self) {
         let mut state = self.state.lock();

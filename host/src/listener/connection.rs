@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -61,30 +62,28 @@ async fn converse<S>(
         move |request: Request<Incoming>| {
             let (shared, peer, in_request) = (shared.clone(), asker.clone(), traffic.begin());
             let unanswered = traffic.unanswered();
+            let keeps_alive = request.version() < Version::HTTP_2;
             async move {
-                let response = shared.gateway.answer(&peer, request, in_request).await;
+                let mut response = shared.gateway.answer(&peer, request, in_request).await;
                 unanswered.answered();
+                if keeps_alive && shared.stopping.has_changed().unwrap_or(true) {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
                 Ok::<_, std::convert::Infallible>(response)
             }
         }
     });
     let connection = shared.http.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let mut stopping = shared.stopping.clone();
-    let mut stopped = pin!(async move {
-        let _ = stopping
-            .wait_for(|stopping| *stopping >= Stopping::Drain)
-            .await;
-    });
-    let mut cut = shared.stopping.clone();
-    let mut cut = pin!(async move {
-        let _ = cut.wait_for(|stopping| *stopping >= Stopping::Cut).await;
-    });
-    // The three below are ready once in a connection's life. As long as the task is the one that
-    // they know and nothing has happened, they need not be asked with every request.
+    let mut leaving = pin!(reached(shared, Stopping::Leaving));
+    let mut stopped = pin!(reached(shared, Stopping::Drain));
+    let mut cut = pin!(reached(shared, Stopping::Cut));
+    // These are ready once in a connection's life. As long as the task is the one that they know and
+    // nothing has happened, they need not be asked with every request.
     let signal = shared.stopping.clone();
     let mut known: Option<Waker> = None;
-    let mut draining = false;
+    let (mut left, mut draining) = (false, false);
     let mut watch = Watch::new(&shared.limits);
     let end = std::future::poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -95,7 +94,11 @@ async fn converse<S>(
         if known && !signal.has_changed().unwrap_or(true) {
             return watch.poll(&traffic, cx, known).map(|()| End::Watch);
         }
-        if !draining && stopped.as_mut().poll(cx).is_ready() {
+        left = left || leaving.as_mut().poll(cx).is_ready();
+        // HTTP/2 has a word for it that loses nothing. An HTTP/1 connection that is at rest would just
+        // be closed, perhaps over a request: until the host drains, its next answer says it instead.
+        let is_told = left && !traffic.speaks_http1();
+        if left && !draining && (is_told || stopped.as_mut().poll(cx).is_ready()) {
             draining = true;
             connection.as_mut().graceful_shutdown();
             // It may have nothing left to do, and then wants to be polled once more.
@@ -136,6 +139,12 @@ async fn converse<S>(
     if !traffic.is_ended() || !line.held.is_empty() {
         part(line).await;
     }
+}
+
+/// Ready when the host has come so far in stopping.
+async fn reached(shared: &Shared, stage: Stopping) {
+    let mut stopping = shared.stopping.clone();
+    let _ = stopping.wait_for(|stopping| *stopping >= stage).await;
 }
 
 /// Whether the client owes the rest of an HTTP/1 head (RFC 9110, section 15.5.9: then it is told).

@@ -26,6 +26,7 @@ mod probation;
 mod recovery;
 mod refusals;
 mod swaps;
+mod takeover;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,146 @@
+//! Clients as they are: some connect for each request, some keep their connection until they are told to
+//! close it. None accepts a failure.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::super::fixture::{Connection, Reply, empty, eventually, get, soon};
+
+/// Clients that ask without a pause until they are told to stop.
+pub(super) struct Clients {
+    stop: Arc<AtomicBool>,
+    counts: Arc<Counts>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What was answered, and how often somebody had to connect.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    at_once: AtomicUsize,
+    kept: AtomicUsize,
+    kept_connections: AtomicUsize,
+    streams: AtomicUsize,
+    streams_connections: AtomicUsize,
+}
+
+impl Clients {
+    pub(super) async fn begin(address: SocketAddr) -> Clients {
+        let (stop, counts) = (Arc::<AtomicBool>::default(), Arc::<Counts>::default());
+        let mut tasks = Vec::new();
+        for _ in 0..2 {
+            let (stop, counts) = (stop.clone(), counts.clone());
+            tasks.push(tokio::spawn(at_once(address, stop, counts)));
+        }
+        for _ in 0..3 {
+            let (stop, counts) = (stop.clone(), counts.clone());
+            tasks.push(tokio::spawn(keeping(address, stop, counts)));
+        }
+        for _ in 0..2 {
+            let (stop, counts) = (stop.clone(), counts.clone());
+            tasks.push(tokio::spawn(streaming(address, stop, counts)));
+        }
+        Clients {
+            stop,
+            counts,
+            tasks,
+        }
+    }
+
+    /// Waits until each kind has so many more answers.
+    pub(super) async fn ask_for_more(&self, answers: usize) {
+        let kinds = || {
+            let counts = &self.counts;
+            [&counts.at_once, &counts.kept, &counts.streams].map(|n| n.load(Ordering::Relaxed))
+        };
+        let wanted = kinds().map(|count| count + answers);
+        eventually("answers to clients of all kinds", async || {
+            // One that has failed shows why.
+            assert!(
+                !self.tasks.iter().any(JoinHandle::is_finished),
+                "a client failed"
+            );
+            let all = kinds().into_iter().zip(wanted);
+            all.into_iter()
+                .all(|(count, wanted)| count >= wanted)
+                .then_some(())
+        })
+        .await;
+    }
+
+    pub(super) async fn end(self) -> Arc<Counts> {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        self.counts
+    }
+}
+
+fn good(reply: Reply) -> Reply {
+    let reply = reply.expect(200);
+    assert!(reply.whole, "{reply:?}");
+    reply
+}
+
+/// A connection for each request.
+async fn at_once(address: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut connection = Connection::http1_at(address).await;
+        good(connection.ask(get("/versions")).await);
+        counts.at_once.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection until an answer says that it closes.
+async fn keeping(address: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut connection = Connection::http1_at(address).await;
+        counts.kept_connections.fetch_add(1, Ordering::Relaxed);
+        while !stop.load(Ordering::Relaxed) {
+            let reply = good(connection.ask(get("/stream/3/2")).await);
+            counts.kept.fetch_add(1, Ordering::Relaxed);
+            if reply
+                .headers
+                .get("connection")
+                .is_some_and(|value| value == "close")
+            {
+                break;
+            }
+        }
+    }
+}
+
+/// HTTP/2, until the host says that it goes away. What it had been sent by then it answers.
+async fn streaming(address: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+    while !stop.load(Ordering::Relaxed) {
+        let stream = soon("to connect", TcpStream::connect(address))
+            .await
+            .unwrap();
+        let made =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut handle, connection) = soon("a handshake", made).await.unwrap();
+        let driver = tokio::spawn(connection);
+        counts.streams_connections.fetch_add(1, Ordering::Relaxed);
+        while !stop.load(Ordering::Relaxed) && handle.ready().await.is_ok() {
+            let request = http::Request::get(format!("http://{address}/stream/3/2"));
+            let request = request.body(empty()).unwrap();
+            let answer = match soon("an answer", handle.send_request(request)).await {
+                Ok(answer) => answer,
+                // It was not sent: the host had said that it takes no more.
+                Err(error) if error.is_canceled() => break,
+                Err(error) => panic!("{error:?}"),
+            };
+            assert_eq!(answer.status(), 200);
+            answer.into_body().collect().await.unwrap();
+            counts.streams.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(handle);
+        let _ = soon("the connection's end", driver).await;
+    }
+}
