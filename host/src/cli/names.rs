@@ -67,7 +67,9 @@ impl Answering {
 
     /// The host ends: nobody takes its place any more, and its sockets close when it closes them.
     pub(super) fn end(&mut self) {
-        self.giving = None;
+        if let Some(giving) = &mut self.giving {
+            giving.close();
+        }
     }
 
     /// The same, where another host has taken its place, and has new commands.

@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Waits for a host that wants to take this one's place. Its socket goes with it.
 pub struct Giving {
     _name: Name,
-    _waiting: task::Own<()>,
+    waiting: Option<task::Own<()>>,
     taken: mpsc::Receiver<Successor>,
 }
 
@@ -73,7 +73,10 @@ impl Giving {
         };
         Ok(Giving {
             _name: name,
-            _waiting: task::own(task::Kind::Server, wait(socket, Arc::new(estate))),
+            waiting: Some(task::own(
+                task::Kind::Server,
+                wait(socket, Arc::new(estate)),
+            )),
             taken: taken_out,
         })
     }
@@ -86,6 +89,12 @@ impl Giving {
             // Its task has panicked, which has been reported: nobody will come.
             None => std::future::pending().await,
         }
+    }
+
+    /// Waits for nobody any more, and lets go of the sockets. The name stays until this is dropped: a
+    /// successor may be putting its own in its place at this moment.
+    pub fn close(&mut self) {
+        self.waiting = None;
     }
 }
 
