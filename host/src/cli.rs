@@ -8,6 +8,7 @@ pub mod check;
 pub mod completions;
 pub mod crashes;
 pub mod deploy;
+pub mod dev;
 pub mod graph;
 pub mod history;
 pub mod inspect;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 /// What the exit codes of all commands mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done; of `run` and `serve`: stopped in good order.
+    /// Done; of `run`, `dev` and `serve`: stopped in good order.
     Ok = 0,
     /// It did not work: an address in use, a host that is not running…
     Failed = 1,
@@ -54,7 +55,7 @@ impl From<Exit> for ExitCode {
 
 /// The table for `--help`.
 pub const EXIT_CODES: &str = "Exit codes:
-  0    done; run and serve: stopped in good order
+  0    done; run, dev and serve: stopped in good order
   1    it did not work; the message says why
   2    the command line is wrong
   3    the manifest or a component has mistakes; nothing was started or changed

@@ -49,7 +49,7 @@ pub use self::links::{Link, Links};
 pub use self::machinery::{Machinery, MachineryError};
 pub use self::resume::{OpenError, Opened, Resumption, open};
 pub use self::running::{Running, Unwritten, Wanted};
-use crate::artifact::{Artifact, Description, GrantNeeded, ItemKind, Role};
+use crate::artifact::{Artifact, Description, Digest, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;
 
@@ -86,6 +86,22 @@ impl Application {
         let mut settings = settings.clone();
         settings.component.value = component.path().to_owned();
         self.with_service(settings, component)
+    }
+
+    /// The same with other components for these services, which are checked against each other and
+    /// all others. Their settings stay, also where they say that the component lies.
+    ///
+    /// # Errors
+    /// If there is no such service, or all mistakes at once.
+    pub(crate) fn with_components(
+        &self,
+        components: &BTreeMap<ServiceName, Artifact>,
+    ) -> Result<Application, DeployError> {
+        let services = &self.manifest.services;
+        match components.keys().find(|name| !services.contains_key(*name)) {
+            Some(unknown) => Err(DeployError::NoService(unknown.clone())),
+            None => self.assembled(self.manifest.clone(), components),
+        }
     }
 
     /// The same with one service as another application had it: its component, its settings and how
@@ -150,9 +166,18 @@ impl Application {
         let mut manifest = self.manifest.clone();
         let service = settings.name.value.clone();
         manifest.services.insert(service.clone(), settings);
-        let artifact = |name: &ServiceName| match self.parts.get(name) {
-            _ if *name == service => Some(Ok(component.clone())),
-            part => part.map(|part| Ok(part.artifact.clone())),
+        self.assembled(manifest, &BTreeMap::from([(service, component)]))
+    }
+
+    /// Of this manifest, with the present components but for these.
+    fn assembled(
+        &self,
+        manifest: Manifest,
+        others: &BTreeMap<ServiceName, Artifact>,
+    ) -> Result<Application, DeployError> {
+        let artifact = |name: &ServiceName| {
+            let present = self.parts.get(name).map(|part| &part.artifact);
+            others.get(name).or(present).cloned().map(Ok)
         };
         let artifacts = manifest.services.keys().filter_map(artifact).collect();
         let application = check::assemble(manifest, self.source.clone(), artifacts)?;
@@ -160,6 +185,14 @@ impl Application {
             texts: self.texts.clone(),
             ..application
         })
+    }
+
+    /// What each service's component is.
+    pub(crate) fn digests(&self) -> BTreeMap<ServiceName, Digest> {
+        let parts = self.parts.iter();
+        parts
+            .map(|(name, part)| (name.clone(), part.artifact.digest()))
+            .collect()
     }
 
     /// The manifest that a service has its settings from.
@@ -320,7 +353,7 @@ pub fn read(path: &Path) -> Result<Application, DeployError> {
     check::components(manifest, source)
 }
 
-fn read_manifest(path: &Path) -> Result<(Manifest, Source), DeployError> {
+pub(crate) fn read_manifest(path: &Path) -> Result<(Manifest, Source), DeployError> {
     let unreadable = |source| DeployError::Unreadable {
         path: path.to_owned(),
         source,
@@ -377,7 +410,7 @@ pub(crate) fn state_directory(application: &Application) -> PathBuf {
     state_directory_of(&application.manifest, &application.source)
 }
 
-fn state_directory_of(manifest: &Manifest, source: &Source) -> PathBuf {
+pub(crate) fn state_directory_of(manifest: &Manifest, source: &Source) -> PathBuf {
     let state = manifest.host.state.as_ref();
     let state = state.map_or_else(|| PathBuf::from(".skep"), |state| state.value.clone());
     resolve(source, &state)

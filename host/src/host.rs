@@ -445,8 +445,8 @@ pub fn control_socket(application: &Application) -> PathBuf {
 }
 
 /// The file through which another host that is to take this one's place finds it.
-pub fn handover_socket(application: &Application) -> PathBuf {
-    state_directory(application).join("handover.sock")
+pub fn takeover_socket(application: &Application) -> PathBuf {
+    state_directory(application).join("takeover.sock")
 }
 
 /// As [`control_socket`], from the manifest's path alone.

@@ -16,7 +16,7 @@ pub mod usage;
 mod wave;
 mod whole;
 
-pub mod handover;
+pub mod takeover;
 
 pub mod listener;
 

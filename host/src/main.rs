@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use skep::artifact::child;
 use skep::cli::{
-    self, Exit, apply, call, canary, check, completions, crashes, deploy, graph, history, inspect,
-    order, ps, rollback, run, serve,
+    self, Exit, apply, call, canary, check, completions, crashes, deploy, dev, graph, history,
+    inspect, order, ps, rollback, run, serve,
 };
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
@@ -26,6 +26,7 @@ struct Skep {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Dev(dev::Dev),
     Serve(serve::Serve),
     Check(check::Check),
     Ps(ps::Ps),
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     skep::failpoint::from_environment();
     match Skep::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Ps(arguments) => ps::run(&arguments).into(),

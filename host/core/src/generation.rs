@@ -50,6 +50,8 @@ pub enum Reason {
     Apply,
     /// One service got another component.
     Deploy { service: ServiceName },
+    /// Several services got other components, by one switch.
+    DeployTogether { services: Vec<ServiceName> },
     /// One service went back to an earlier revision.
     Rollback {
         service: ServiceName,

@@ -100,7 +100,8 @@ pub fn run(arguments: &Arguments) -> Exit {
     change::show(changed, arguments.json, change::changed)
 }
 
-fn show(out: &mut impl Write, plan: &Plan, colours: bool) -> std::io::Result<()> {
+/// Shows what will change; shared with `skep dev`.
+pub(super) fn show(out: &mut impl Write, plan: &Plan, colours: bool) -> std::io::Result<()> {
     for line in plan.lines() {
         let colour = match line.tone {
             _ if !colours => "",

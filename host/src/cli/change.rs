@@ -87,7 +87,8 @@ fn list(out: &mut dyn Write, services: &[ServiceChange]) -> std::io::Result<()> 
     Ok(())
 }
 
-fn explain(refused: &Refused) {
+/// Why nothing has changed.
+pub(super) fn explain(refused: &Refused) {
     if !refused.contract.is_empty() {
         let mut stderr = std::io::stderr().lock();
         let _ = writeln!(stderr, "What others would notice:");

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use skep_core::generation::Reason;
+use skep_core::name::ServiceName;
 
 use super::{Exit, report};
 use crate::control::{ControlError, Past, Refused, client};
@@ -109,6 +110,10 @@ fn why(reason: &Reason) -> String {
         Reason::Start => "start".to_owned(),
         Reason::Apply => "apply".to_owned(),
         Reason::Deploy { service } => format!("deploy of {service}"),
+        Reason::DeployTogether { services } => {
+            let names: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
+            format!("deploy of {}", names.join(", "))
+        }
         Reason::Rollback { service, because } => format!("rollback of {service}: {because}"),
         Reason::Restore {
             generation,

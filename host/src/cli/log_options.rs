@@ -1,4 +1,4 @@
-//! What the host logs, how and where: options that `run` and `serve` share.
+//! What the host logs, how and where: options that `run`, `dev` and `serve` share.
 
 use std::path::PathBuf;
 

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use crate::control::{Control, Remote};
 use crate::deploy::Application;
-use crate::handover::{Giving, Succession, Successor};
 use crate::host::{self, Host};
 use crate::log::chain;
+use crate::takeover::{Giving, Succession, Successor};
 
 /// Where the sockets of an application's host are.
 pub(super) struct Names {
     control: PathBuf,
-    handover: PathBuf,
+    takeover: PathBuf,
 }
 
 /// What answers there. A host whose sockets cannot be made serves nevertheless, and says so.
@@ -24,7 +24,7 @@ impl Names {
     pub(super) fn of(application: &Application) -> Names {
         Names {
             control: host::control_socket(application),
-            handover: host::handover_socket(application),
+            takeover: host::takeover_socket(application),
         }
     }
 
@@ -47,7 +47,7 @@ impl Names {
         let control = control.map_err(|error| {
             tracing::warn!("{}: `skep ps` will not find this host", chain(&error));
         });
-        let giving = Giving::start(&self.handover, sockets, host.running().clone());
+        let giving = Giving::start(&self.takeover, sockets, host.running().clone());
         let giving = giving.map_err(|error| tracing::warn!("{}", chain(&error)));
         Answering {
             control: control.ok(),
@@ -57,6 +57,11 @@ impl Names {
 }
 
 impl Answering {
+    /// Nobody takes its place: its socket for that is gone.
+    pub(super) fn stay(&mut self) {
+        self.giving = None;
+    }
+
     /// Ready when another host has taken this one's place. May be cancelled.
     pub(super) async fn taken(&mut self) -> Successor {
         match &mut self.giving {

@@ -1,21 +1,17 @@
 //! `skep run`: serves an application until it is told to stop.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+
+use clap::Args;
+use skep_core::manifest::Manifest;
 
 use super::log_options::LogOptions;
-use super::names::Names;
-use super::serving::{self, Signals};
-use super::{Exit, check, report, take_over};
-use crate::control::Remote;
-use crate::deploy::{self, Application, OpenError, Opened, Resumption};
-use crate::handover::Predecessor;
-use crate::host::{Host, Options, StartError};
+use super::serving::{Serving, Signals, Start, logged, on_threads};
+use super::{Exit, report, take_over};
+use crate::deploy::{self, Application, OpenError, Opened};
 use crate::log::Sink;
-use clap::Args;
 
 /// Run an application
 ///
@@ -24,16 +20,8 @@ use clap::Args;
 #[derive(Args, Debug)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Run {
-    /// The manifest
-    #[arg(default_value = "skep.toml")]
-    manifest: PathBuf,
-    /// Listen here instead of where the manifest says; port 0 lets the system choose
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Vec<SocketAddr>,
-    /// List in each request's line of the log the calls between services that it led to, as
-    /// `http.log-calls` does
-    #[arg(long)]
-    log_calls: bool,
+    #[command(flatten)]
+    what: What,
     /// Take the place of the host that runs with this manifest: its sockets without refusing anybody,
     /// and its state. It drains and ends when this one serves; if this one cannot, it goes on
     #[arg(long)]
@@ -42,189 +30,96 @@ pub struct Run {
     log: LogOptions,
 }
 
+/// What is run, and what the manifest does not say of it; shared with `skep dev`.
+#[derive(Args, Debug)]
+pub(super) struct What {
+    /// The manifest
+    #[arg(default_value = "skep.toml")]
+    pub(super) manifest: PathBuf,
+    /// Listen here instead of where the manifest says; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<SocketAddr>,
+    /// List in each request's line of the log the calls between services that it led to, as
+    /// `http.log-calls` does
+    #[arg(long)]
+    log_calls: bool,
+}
+
+impl What {
+    /// Where to listen, if not where the manifest says.
+    pub(super) fn listen(&self) -> Option<Vec<SocketAddr>> {
+        (!self.listen.is_empty()).then(|| self.listen.clone())
+    }
+
+    /// Lets the options have their say in what was read.
+    pub(super) fn adapt(&self, application: &mut Application) {
+        application.manifest.http.log_calls |= self.log_calls;
+    }
+
+    /// The application with all that was written down of it. Blocking.
+    ///
+    /// # Errors
+    /// With what to exit; why has been said.
+    pub(super) fn open(&self) -> Result<Opened, Exit> {
+        let mut opened = deploy::open(&self.manifest).map_err(|error| match error {
+            OpenError::Deploy(error) => report::deploy_error(&error, true),
+            OpenError::Journal(_) => {
+                report::failure(&error);
+                Exit::Failed
+            }
+        })?;
+        let application = &mut opened.application;
+        report::mistakes(&application.source, &[], &application.warnings);
+        self.adapt(application);
+        Ok(opened)
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Run) -> ExitCode {
-    logged(&arguments.log, |sink| resume(arguments, sink))
+    logged(&arguments.log, |sink| match resumed(arguments, sink) {
+        Ok(start) => serve(start, sink),
+        Err(exit) => exit.into(),
+    })
 }
 
-/// Opens the log for what is done, and sees to its last lines; shared with `skep serve`.
-pub(super) fn logged(log: &LogOptions, done: impl FnOnce(&Sink) -> ExitCode) -> ExitCode {
-    let sink = match log.open() {
-        Ok(sink) => sink,
-        Err(error) => {
-            report::failure(&error);
-            return Exit::Failed.into();
-        }
-    };
-    let exit = done(&sink);
-    sink.flush(FLUSH_PATIENCE);
-    exit
-}
-
-fn resume(arguments: &Run, sink: &Sink) -> ExitCode {
+fn resumed(arguments: &Run, sink: &Sink) -> Result<Start, Exit> {
+    let what = &arguments.what;
     let predecessor = arguments
         .take_over
-        .then(|| take_over::predecessor(&arguments.manifest, sink));
-    let predecessor = match predecessor.transpose() {
-        Ok(predecessor) => predecessor,
-        Err(exit) => return exit.into(),
-    };
-    let Opened {
-        mut application,
-        resumption,
-    } = match deploy::open(&arguments.manifest) {
-        Ok(opened) => opened,
-        Err(OpenError::Deploy(error)) => return report::deploy_error(&error, true).into(),
-        Err(error @ OpenError::Journal(_)) => {
-            report::failure(&error);
-            return Exit::Failed.into();
-        }
-    };
+        .then(|| take_over::predecessor(&what.manifest, sink));
+    let predecessor = predecessor.transpose()?;
+    let opened = what.open()?;
     failpoint!("run::opened");
-    report::mistakes(&application.source, &[], &application.warnings);
-    application.manifest.http.log_calls |= arguments.log_calls;
-    let start = Start {
-        application,
-        resumption: Some(resumption),
-        listen: (!arguments.listen.is_empty()).then(|| arguments.listen.clone()),
+    Ok(Start {
+        application: opened.application,
+        resumption: Some(opened.resumption),
+        listen: what.listen(),
         predecessor,
-    };
-    serve(start, sink)
+    })
 }
-
-/// What is to serve, and what it begins with.
-pub(super) struct Start {
-    pub(super) application: Application,
-    /// None: no user has written the manifest.
-    pub(super) resumption: Option<Resumption>,
-    /// Instead of the manifest's addresses.
-    pub(super) listen: Option<Vec<SocketAddr>>,
-    /// Whose place it takes.
-    pub(super) predecessor: Option<Predecessor>,
-}
-
-/// How long the last log lines may take to be written.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves an application until a signal; shared with `skep serve`.
 pub(super) fn serve(start: Start, sink: &Sink) -> ExitCode {
-    raise_descriptor_limit();
-    let threads = start
-        .application
-        .manifest
-        .host
-        .threads
-        .as_ref()
-        .map(|threads| threads.value as usize);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime
-        .enable_all()
-        .thread_name("skep-serve")
-        .max_blocking_threads(BLOCKING_THREADS);
-    if let Some(threads) = threads {
-        runtime.worker_threads(threads);
-    }
-    let runtime = match runtime.build() {
-        Ok(runtime) => runtime,
-        Err(source) => {
-            report::failure(&StartError::System {
-                what: "threads to serve on",
-                source,
-            });
-            return Exit::Failed.into();
-        }
-    };
-    let exit = runtime.block_on(until_stopped(start, sink.clone()));
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    exit.into()
+    let threads = threads(&start.application.manifest);
+    on_threads(threads, async {
+        let until = until_stopped(start, sink);
+        until.await.unwrap_or_else(|exit| exit)
+    })
 }
 
-async fn until_stopped(start: Start, sink: Sink) -> Exit {
-    let Start {
-        application,
-        resumption,
-        listen,
-        mut predecessor,
-    } = start;
-    let mut signals = match Signals::take() {
-        Ok(signals) => signals,
-        Err(error) => {
-            report::failure(&error);
-            return Exit::Failed;
-        }
-    };
-    let source = application.source.clone();
-    let names = resumption.is_some().then(|| Names::of(&application));
-    let predecessors = predecessor.as_mut().map(Predecessor::take_sockets);
-    let mut left = predecessors.unwrap_or_default();
-    let remote = match Remote::prepare(&application, &mut left) {
-        Ok(remote) => remote,
-        Err(error) => {
-            report::failure(&error);
-            return Exit::Failed;
-        }
-    };
-    let control_url = remote.as_ref().and_then(Remote::url);
-    let options = Options {
-        listen,
-        cache: check::cache(&application),
-        left,
-    };
-    let starting = Host::start(application, resumption, options, sink);
-    let started = tokio::select! {
-        started = starting => started,
-        () = signals.next() => return Exit::Interrupted,
-    };
-    let ready = match started {
-        Ok(ready) => ready,
-        Err(StartError::Mistakes(found)) => {
-            if names.is_some() {
-                report::mistakes(&source, &found, &[]);
-            } else {
-                report::plain(&found, &[]);
-            }
-            return Exit::Mistakes;
-        }
-        Err(error) => {
-            report::failure(&error);
-            return Exit::Failed;
-        }
-    };
-    let (host, succession) = match predecessor {
-        None => (ready.serve().await, None),
-        Some(predecessor) => match take_over::take_place(predecessor, ready).await {
-            Ok((host, succession)) => (host, Some(succession)),
-            Err(error) => {
-                report::failure(&error);
-                return Exit::Failed;
-            }
-        },
-    };
-    let answering = names.map(|names| names.answer(remote, &host, succession));
-    for url in host.urls() {
-        let _ = writeln!(std::io::stderr(), "{url}");
-    }
-    if let Some(url) = control_url {
-        let _ = writeln!(std::io::stderr(), "control API: {url}");
-    }
-    serving::to_its_end(host, answering, signals).await
+/// How many threads serve, if the manifest says so.
+pub(super) fn threads(manifest: &Manifest) -> Option<usize> {
+    let threads = manifest.host.threads.as_ref();
+    threads.map(|threads| threads.value as usize)
 }
 
-/// Threads for what blocks: guests' files, name look-ups, builds. What comes beyond waits for one;
-/// each may keep a MiB of its allocator's.
-const BLOCKING_THREADS: usize = 64;
-
-/// Each connection takes a file descriptor, and shells give a process few: take all that we may.
-fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
+async fn until_stopped(start: Start, sink: &Sink) -> Result<Exit, Exit> {
+    let mut signals = Signals::hear()?;
+    let serving = tokio::select! {
+        started = Serving::start(start, sink) => started?,
+        () = signals.next() => return Err(Exit::Interrupted),
     };
-    // SAFETY: `limit` is a valid rlimit that outlives both calls, which keep no pointer to it.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        }
-    }
+    serving.announce();
+    Ok(serving.until_its_end(&mut signals).await)
 }

@@ -9,8 +9,8 @@ use clap::Args;
 use skep_core::name::ServiceName;
 
 use super::log_options::LogOptions;
-use super::report;
-use super::run::{self, Start};
+use super::serving::Start;
+use super::{report, run, serving};
 use crate::deploy;
 
 /// Serve one component over HTTP, without a manifest
@@ -62,7 +62,7 @@ pub fn run(arguments: &Serve) -> ExitCode {
     match deploy::single(&arguments.component, manifest(arguments)) {
         Ok(application) => {
             report::plain(&[], &application.warnings);
-            run::logged(&arguments.log, |sink| {
+            serving::logged(&arguments.log, |sink| {
                 let start = Start {
                     application,
                     resumption: None,

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::{Exit, check, report};
 use crate::deploy;
-use crate::handover::{self, HandoverError, Predecessor, Succession};
 use crate::host::{self, Host, Ready, StartError};
 use crate::log::Sink;
+use crate::takeover::{self, Predecessor, Succession, TakeoverError};
 
 /// Finds out all that can be wrong while the other host still has everything, compiles what the cache
 /// lacks, and then asks for that host's place. What is wrong has been told.
@@ -20,8 +20,8 @@ pub(super) fn predecessor(manifest: &Path, sink: &Sink) -> Result<Predecessor, E
         }
         Err(error) => return Err(failed(&error)),
     }
-    let socket = host::handover_socket(&application);
-    let predecessor = handover::ask(&socket).map_err(|error| failed(&error))?;
+    let socket = host::takeover_socket(&application);
+    let predecessor = takeover::ask(&socket).map_err(|error| failed(&error))?;
     tracing::info!(
         process = predecessor.process(),
         "taking over from Skep {}",
@@ -39,8 +39,8 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> Exit {
 pub(super) async fn take_place(
     predecessor: Predecessor,
     ready: Ready,
-) -> Result<(Host, Succession), HandoverError> {
-    failpoint!("handover::started");
+) -> Result<(Host, Succession), TakeoverError> {
+    failpoint!("takeover::started");
     let mut succession = predecessor.give_way().await?;
     let (host, start) = ready.let_in();
     succession.serving().await;

@@ -1,6 +1,5 @@
 //! The control API's changes of the application.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,10 +9,9 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use skep_core::digest::Digest;
 use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
-use skep_core::plan::{Plan, Side};
+use skep_core::plan::Plan;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -252,20 +250,8 @@ pub(super) async fn planned(
 ) -> Result<Response, Refused> {
     let planned = apart(move || {
         let wanted = read(&asked)?;
-        let now = api.running.roster();
-        let (before, after) = (digests(&now.application), digests(&wanted));
-        let before = Side {
-            manifest: &now.application.manifest,
-            components: &before,
-        };
-        let after = Side {
-            manifest: &wanted.manifest,
-            components: &after,
-        };
-        Ok::<_, Refused>(Planned {
-            generation: now.generation.number(),
-            plan: Plan::between(before, after),
-        })
+        let (generation, plan) = api.running.plan(&wanted);
+        Ok::<_, Refused>(Planned { generation, plan })
     });
     let planned = planned.await??;
     let etag = [(header::ETAG, etag(planned.generation))];
@@ -274,13 +260,6 @@ pub(super) async fn planned(
 
 fn read(asked: &Apply) -> Result<Application, Refused> {
     deploy::read(&asked.manifest).map_err(|error| Refused::of_deploy(&error))
-}
-
-fn digests(application: &Application) -> BTreeMap<ServiceName, Digest> {
-    let parts = application.parts.iter();
-    parts
-        .map(|(name, part)| (name.clone(), part.artifact.digest()))
-        .collect()
 }
 
 /// Where what is deployed is written down.

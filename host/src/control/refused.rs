@@ -150,7 +150,8 @@ impl Refused {
         self.mistakes = mistakes.to_vec();
     }
 
-    pub(super) fn of_deploy(error: &DeployError) -> Refused {
+    /// Why there is nothing that could be changed to.
+    pub(crate) fn of_deploy(error: &DeployError) -> Refused {
         let (status, step) = match error {
             DeployError::NoService(_) | DeployError::NoRevision { .. } => {
                 (StatusCode::NOT_FOUND, Step::Read)
@@ -172,7 +173,8 @@ impl Refused {
         refused
     }
 
-    pub(super) fn of_change(error: &ChangeError) -> Refused {
+    /// Why it was not made.
+    pub(crate) fn of_change(error: &ChangeError) -> Refused {
         let (status, step) = match error {
             ChangeError::Conflict { .. } => (StatusCode::PRECONDITION_FAILED, Step::Read),
             ChangeError::OnTrial { .. }

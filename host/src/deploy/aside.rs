@@ -1,7 +1,7 @@
 //! While another host is about to take this one's place: nothing changes, and what is written down is
 //! with the other.
 //!
-//! Before it: `handover` has been asked for the host's place. After it: the other opens the journal
+//! Before it: `takeover` has been asked for the host's place. After it: the other opens the journal
 //! (`resume`), or this host goes on as if nothing had been asked.
 
 use std::time::Duration;

@@ -222,6 +222,7 @@ impl Running {
             evidence,
             state_may_be_lost,
             mut revisions,
+            from_disk,
         } = wanted;
         let keys = needs_new_start(&before.application.manifest, &application.manifest);
         if !keys.is_empty() {
@@ -244,6 +245,7 @@ impl Running {
         .await?;
         // What is bad is taken back, whatever becomes of its state.
         entry.state_may_be_lost = state_may_be_lost;
+        entry.from_disk = from_disk;
         revisions.extend(entry.noted.revisions.clone());
         failpoint!("change::noted");
         let number = before.generation.number() + 1;

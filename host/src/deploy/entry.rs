@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) noted: Noted,
     /// What is in memory may be lost, where it cannot be handed over.
     pub(super) state_may_be_lost: bool,
+    /// The services whose components come from where the manifest says.
+    pub(super) from_disk: Vec<ServiceName>,
     /// Keep the components until a generation names them.
     pins: Vec<Pin>,
 }
@@ -44,6 +46,7 @@ impl Entry {
                 evidence,
                 state_may_be_lost: false,
                 noted,
+                from_disk: Vec::new(),
                 pins,
             })
         };
@@ -80,7 +83,7 @@ impl Entry {
         };
         let applied = match &self.reason {
             Reason::Apply => Applied::of(&prepared.application),
-            _ => books.applied.clone(),
+            _ => books.applied.with(&self.from_disk, &prepared.application),
         };
         let number = prepared.generation.number();
         let (application, members) = (&prepared.application, &prepared.members);

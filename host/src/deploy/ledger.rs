@@ -66,6 +66,19 @@ impl Applied {
         }
     }
 
+    /// The same, and of these services the components of this application.
+    pub(super) fn with(&self, services: &[ServiceName], application: &Application) -> Applied {
+        let digest = |name: &ServiceName| {
+            let part = application.parts.get(name)?;
+            Some((name.clone(), part.artifact.digest()))
+        };
+        let mut applied = self.clone();
+        applied
+            .components
+            .extend(services.iter().filter_map(digest));
+        applied
+    }
+
     /// This is on disk now. What is not there any more is as it is recorded.
     pub(super) fn found(
         record: &Generation,
@@ -127,7 +140,12 @@ impl Ledger {
     /// If it is none.
     pub(super) fn artifact(&self, bytes: &[u8]) -> Result<Artifact, ArtifactError> {
         let artifact = Artifact::from_bytes("the component that was sent", bytes.to_vec())?;
-        Ok(artifact.at(self.store.path(artifact.digest())))
+        Ok(self.as_kept(&artifact))
+    }
+
+    /// The same component as it will lie in the store, once it is kept.
+    pub(super) fn as_kept(&self, component: &Artifact) -> Artifact {
+        component.at(self.store.path(component.digest()))
     }
 
     /// Keeps the components of an application.
@@ -230,7 +248,7 @@ impl Ledger {
         let kind = match &record.reason {
             Reason::Start => "started",
             Reason::Apply => "applied",
-            Reason::Deploy { .. } => "deployed",
+            Reason::Deploy { .. } | Reason::DeployTogether { .. } => "deployed",
             Reason::Rollback { .. } | Reason::Restore { .. } => "rolled-back",
         };
         let text = format!(
@@ -348,6 +366,10 @@ fn describe(reason: &Reason) -> String {
         Reason::Start => "a start".to_owned(),
         Reason::Apply => "the manifest".to_owned(),
         Reason::Deploy { service } => format!("a deploy of `{service}`"),
+        Reason::DeployTogether { services } => {
+            let names: Vec<String> = services.iter().map(|name| format!("`{name}`")).collect();
+            format!("a deploy of {}", names.join(", "))
+        }
         Reason::Rollback { service, because } => format!("a rollback of `{service}` ({because})"),
         Reason::Restore {
             generation,
@@ -361,7 +383,10 @@ fn event(kind: &'static str, reason: Option<&Reason>, text: String) -> Event {
         Some(Reason::Deploy { service } | Reason::Rollback { service, .. }) => {
             Some(service.clone())
         }
-        Some(Reason::Start | Reason::Apply | Reason::Restore { .. }) | None => None,
+        Some(
+            Reason::Start | Reason::Apply | Reason::DeployTogether { .. } | Reason::Restore { .. },
+        )
+        | None => None,
     };
     Event {
         time_ms: now_ms(),

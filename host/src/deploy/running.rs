@@ -16,6 +16,7 @@ use serde_json::Value;
 use skep_core::generation::Reason;
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
+use skep_core::plan::{Plan, Side};
 use skep_core::rollout::Share;
 use skep_core::status::{Candidate, ServiceStatus};
 use tokio::sync::Mutex;
@@ -98,6 +99,8 @@ pub struct Wanted {
     pub state_may_be_lost: bool,
     /// The numbers of those that have been before.
     pub(super) revisions: BTreeMap<ServiceName, u32>,
+    /// Those whose components have just been read from where the manifest says.
+    pub(super) from_disk: Vec<ServiceName>,
 }
 
 impl Wanted {
@@ -109,6 +112,7 @@ impl Wanted {
             evidence: Value::Null,
             state_may_be_lost: false,
             revisions: BTreeMap::new(),
+            from_disk: Vec::new(),
         }
     }
 }
@@ -261,6 +265,47 @@ impl Running {
             service: service.clone(),
         };
         Ok(Wanted::new(application, reason))
+    }
+
+    /// What serves, but with these components, which lie where the manifest says. Blocking.
+    ///
+    /// # Errors
+    /// As [`Running::with_component`].
+    pub(crate) fn with_components(
+        &self,
+        ledger: &Ledger,
+        components: &BTreeMap<ServiceName, Artifact>,
+    ) -> Result<Wanted, DeployError> {
+        // Their files will be built anew while these still serve.
+        let kept = |(name, component): (&ServiceName, &Artifact)| {
+            (name.clone(), ledger.as_kept(component))
+        };
+        let kept = components.iter().map(kept).collect();
+        let application = self.application().with_components(&kept)?;
+        let services: Vec<ServiceName> = components.keys().cloned().collect();
+        let reason = match <[ServiceName; 1]>::try_from(services.clone()) {
+            Ok([service]) => Reason::Deploy { service },
+            Err(services) => Reason::DeployTogether { services },
+        };
+        Ok(Wanted {
+            from_disk: services,
+            ..Wanted::new(application, reason)
+        })
+    }
+
+    /// What has to change so that `wanted` is what serves, and the generation that serves.
+    pub(crate) fn plan(&self, wanted: &Application) -> (u64, Plan) {
+        let now = self.roster();
+        let (before, after) = (now.application.digests(), wanted.digests());
+        let before = Side {
+            manifest: &now.application.manifest,
+            components: &before,
+        };
+        let after = Side {
+            manifest: &wanted.manifest,
+            components: &after,
+        };
+        (now.generation.number(), Plan::between(before, after))
     }
 
     /// What serves, but for one service as an earlier revision of it was: the one before the present

@@ -216,7 +216,7 @@ async fn the_control_api_over_tcp_goes_with_the_host() {
 async fn where_nobody_runs_there_is_nothing_to_take_over() {
     let said = application().run("run", &["--take-over"]);
     said.expect(1)
-        .says(&["no host answers", "handover.sock", "without --take-over"]);
+        .says(&["no host answers", "takeover.sock", "without --take-over"]);
     // A socket that a host left behind that was killed is nobody.
     let mut host = application().start().await;
     host.signal(libc::SIGKILL);
@@ -232,7 +232,7 @@ async fn a_host_that_is_killed_once_it_has_left_its_sockets_is_succeeded() {
     let directory = tempfile::tempdir().unwrap();
     let manifest = plan.write(directory.path());
     let mut command = super::fixture::skep();
-    let armed = format!("handover::left:{}", manifest.display());
+    let armed = format!("takeover::left:{}", manifest.display());
     command
         .arg("run")
         .arg(manifest)

@@ -124,7 +124,15 @@ fn the_command_line_is_checked() {
         Output::of(skep().args(arguments)).expect(2);
     }
     let output = Output::of(skep().arg("--help")).expect(0);
-    for word in ["run", "serve", "check", "inspect", "ps", "Exit codes"] {
+    for word in [
+        "run",
+        "dev",
+        "serve",
+        "check",
+        "inspect",
+        "ps",
+        "Exit codes",
+    ] {
         assert!(output.stdout.contains(word), "{}", output.stdout);
     }
     assert!(!output.stdout.contains("compile"), "{}", output.stdout);

@@ -22,6 +22,8 @@ fn reason() -> impl Strategy<Value = Reason> {
         service
             .clone()
             .prop_map(|service| Reason::Deploy { service }),
+        proptest::collection::vec(service.clone(), 2..4)
+            .prop_map(|services| Reason::DeployTogether { services }),
         (service, "\\PC*").prop_map(|(service, because)| Reason::Rollback { service, because }),
         (any::<u64>(), "\\PC*").prop_map(|(generation, because)| Reason::Restore {
             generation,

@@ -221,7 +221,8 @@ table! {
         /// exports `wasi:cli/run` runs as a worker.
         #[schemars(required)]
         "component" component: PathBuf,
-        /// How the component is made: for people, and for the commands that will build it.
+        /// How the component is made. `skep dev` builds it at its start and after each change of what
+        /// is watched; to whatever runs it makes no difference.
         "build" build: BuildFile,
         /// Paths that lead to this service, for any host and method. `{id}` stands for one segment,
         /// `{*rest}` for all that follows, also for nothing. The most specific route wins.
@@ -269,6 +270,8 @@ table! {
         #[schemars(required)]
         "command" command: String,
         /// Files and directories, relative to the manifest, whose change asks for a new build.
+        /// Directories count with all that is below them, but for `target`, `node_modules` and whatever
+        /// is hidden.
         #[schemars(extend("default" = []))]
         "watch" watch: Vec<Spanned<PathBuf>>,
     }

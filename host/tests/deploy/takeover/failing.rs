@@ -20,14 +20,14 @@ async fn goes_on(host: &Host, times: usize) {
 /// Each step of the new host at which it may end; the journal's are those of a start that has something
 /// to write down.
 const STEPS: [&str; 8] = [
-    "handover::asked",
+    "takeover::asked",
     "run::opened",
     "store::put",
     "journal::written",
     "journal::durable",
     "journal::begun",
-    "handover::started",
-    "handover::may-serve",
+    "takeover::started",
+    "takeover::may-serve",
 ];
 
 #[tokio::test]
@@ -102,7 +102,7 @@ struct Newcomer(UnixStream);
 
 impl Newcomer {
     fn of(host: &Host) -> Newcomer {
-        let socket = host.directory().join(".skep/handover.sock");
+        let socket = host.directory().join(".skep/takeover.sock");
         let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Newcomer(stream)
@@ -148,7 +148,7 @@ async fn one_newcomer_at_a_time_and_nothing_changes_meanwhile() {
 #[tokio::test]
 async fn what_talks_otherwise_is_sent_away() {
     let host = application().start().await;
-    let mode = std::fs::metadata(host.directory().join(".skep/handover.sock")).unwrap();
+    let mode = std::fs::metadata(host.directory().join(".skep/takeover.sock")).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&mode.permissions());
     assert_eq!(mode & 0o777, 0o600);
     let mut stranger = Newcomer::of(&host);

@@ -10,7 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::HandoverError;
+use super::TakeoverError;
 use super::wire::{Coming, Going, PROTOCOL, SOCKETS_MAX, Told, Wire};
 use crate::deploy::Running;
 use crate::listener::Bound;
@@ -56,9 +56,9 @@ impl Giving {
         path: &Path,
         mut sockets: Vec<Bound>,
         running: Arc<Running>,
-    ) -> Result<Giving, HandoverError> {
+    ) -> Result<Giving, TakeoverError> {
         let (socket, name) =
-            private_socket::bind(path).map_err(|source| HandoverError::Listen {
+            private_socket::bind(path).map_err(|source| TakeoverError::Listen {
                 path: path.to_owned(),
                 source,
             })?;
@@ -201,7 +201,7 @@ async fn converse(wire: &mut Wire, estate: &Estate) -> io::Result<()> {
         sockets: estate.sockets.iter().map(Told::of).collect(),
     };
     wire.leave(&left, &estate.sockets).await?;
-    failpoint!("handover::left");
+    failpoint!("takeover::left");
     match next(wire).await? {
         Coming::Ready => {}
         other => return Err(unexpected(&other)),

@@ -33,7 +33,7 @@ pub use self::taking::{Predecessor, Succession, ask};
 
 /// Why one host does not take the place of another.
 #[derive(Debug, thiserror::Error)]
-pub enum HandoverError {
+pub enum TakeoverError {
     /// There is none.
     #[error(
         "no host answers on {}: there is nothing to take over; start this one without --take-over",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 
-use super::HandoverError;
+use super::TakeoverError;
 use super::wire::{Coming, Going, PROTOCOL, Wire};
 use crate::listener::Left;
 
@@ -28,8 +28,8 @@ pub struct Predecessor {
 ///
 /// # Errors
 /// If there is none, or it does not want to: then it goes on.
-pub fn ask(path: &Path) -> Result<Predecessor, HandoverError> {
-    let no_host = |source| HandoverError::NoHost {
+pub fn ask(path: &Path) -> Result<Predecessor, TakeoverError> {
+    let no_host = |source| TakeoverError::NoHost {
         path: path.to_owned(),
         source,
     };
@@ -39,7 +39,7 @@ pub fn ask(path: &Path) -> Result<Predecessor, HandoverError> {
         let stream = UnixStream::connect(path).await.map_err(no_host)?;
         let mut wire = Wire::new(stream);
         let (process, _) = wire.other().map_err(no_host)?;
-        let talk = |source| HandoverError::Talk { process, source };
+        let talk = |source| TakeoverError::Talk { process, source };
         let asked = Coming::TakeOver {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -49,7 +49,7 @@ pub fn ask(path: &Path) -> Result<Predecessor, HandoverError> {
             Some(Going::Left { version, sockets }) => {
                 let left = wire.take(sockets).map_err(talk)?;
                 let stream = wire.into_stream().map_err(talk)?;
-                failpoint!("handover::asked");
+                failpoint!("takeover::asked");
                 Ok(Predecessor {
                     stream,
                     process,
@@ -59,7 +59,7 @@ pub fn ask(path: &Path) -> Result<Predecessor, HandoverError> {
             }
             Some(Going::Serve) => Err(talk(io::Error::other("it has left nothing"))),
             None => Err(talk(io::ErrorKind::UnexpectedEof.into())),
-            Some(Going::Refused { why }) => Err(HandoverError::Refused { process, why }),
+            Some(Going::Refused { why }) => Err(TakeoverError::Refused { process, why }),
         }
     })
 }
@@ -85,21 +85,21 @@ impl Predecessor {
     ///
     /// # Errors
     /// If the other goes on: then this one has to end.
-    pub async fn give_way(self) -> Result<Succession, HandoverError> {
+    pub async fn give_way(self) -> Result<Succession, TakeoverError> {
         let process = self.process;
-        let talk = |source| HandoverError::Talk { process, source };
+        let talk = |source| TakeoverError::Talk { process, source };
         let mut wire = Wire::new(UnixStream::from_std(self.stream).map_err(talk)?);
         // Whether it is still there shows in what it says.
         let _ = wire.say(&Coming::Ready).await;
         match hear(&mut wire, process).await? {
             Some(Going::Serve) => {}
             None => tracing::warn!(process, "the host before has ended; this one serves"),
-            Some(Going::Refused { why }) => return Err(HandoverError::Refused { process, why }),
+            Some(Going::Refused { why }) => return Err(TakeoverError::Refused { process, why }),
             Some(Going::Left { .. }) => {
                 return Err(talk(io::Error::other("it has said so before")));
             }
         }
-        failpoint!("handover::may-serve");
+        failpoint!("takeover::may-serve");
         Ok(Succession { wire })
     }
 }
@@ -119,9 +119,9 @@ impl Succession {
 }
 
 /// What the other says next; none if it is gone.
-async fn hear(wire: &mut Wire, process: i32) -> Result<Option<Going>, HandoverError> {
+async fn hear(wire: &mut Wire, process: i32) -> Result<Option<Going>, TakeoverError> {
     match tokio::time::timeout(PATIENCE, wire.hear()).await {
-        Ok(heard) => heard.map_err(|source| HandoverError::Talk { process, source }),
-        Err(_) => Err(HandoverError::Silent { process }),
+        Ok(heard) => heard.map_err(|source| TakeoverError::Talk { process, source }),
+        Err(_) => Err(TakeoverError::Silent { process }),
     }
 }
