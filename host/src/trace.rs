@@ -101,7 +101,30 @@ pub struct Bytes {
     pub results: u64,
 }
 
+/// Bytes kept of a method, and of a path or a URI: guests choose them.
+const METHOD_KEPT: usize = 32;
+const PATH_KEPT: usize = 1024;
+
 impl Work {
+    /// A request that `caller` passes on.
+    pub(crate) fn passed(caller: &Arc<str>, method: &http::Method, path: &str) -> Work {
+        Work::Passed {
+            caller: caller.clone(),
+            method: kept_method(method),
+            path: kept(path, PATH_KEPT).into(),
+            status: None,
+        }
+    }
+
+    /// A request that is sent to this target.
+    pub(crate) fn sent(method: &http::Method, target: &str) -> Work {
+        Work::Sent {
+            method: kept_method(method),
+            target: kept(target, PATH_KEPT).into(),
+            status: None,
+        }
+    }
+
     /// The status of a request, if one was answered.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -110,6 +133,19 @@ impl Work {
             | Work::Sent { status, .. } => *status,
             Work::Call { .. } => None,
         }
+    }
+}
+
+fn kept(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}
+
+fn kept_method(method: &http::Method) -> http::Method {
+    match method.as_str() {
+        long if long.len() > METHOD_KEPT => {
+            http::Method::from_bytes(kept(long, METHOD_KEPT).as_bytes()).unwrap_or_default()
+        }
+        _ => method.clone(),
     }
 }
 
@@ -126,5 +162,21 @@ impl fmt::Display for Work {
                 ..
             } => write!(f, "{interface}#{function}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_makes_long_is_cut() {
+        let method = http::Method::from_bytes(&[b'M'; 100_000]).unwrap();
+        let target = format!("http://a/{}", "ä".repeat(30_000));
+        let text = Work::sent(&method, &target).to_string();
+        assert!(text.len() <= METHOD_KEPT + 1 + PATH_KEPT, "{}", text.len());
+        assert!(text.starts_with("MMMM") && text.contains(" http://a/ää"));
+        let passed = Work::passed(&"front".into(), &http::Method::GET, "/cart");
+        assert_eq!(passed.to_string(), "GET /cart");
     }
 }

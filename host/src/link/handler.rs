@@ -146,11 +146,8 @@ impl Handler {
         let service = self.policy.callee().of(&errand)?;
         let limits = service.active().map(|revision| *revision.limits());
         let told = errand.trace.as_ref().and_then(|trace| {
-            trace.call(service.name(), || Work::Passed {
-                caller: self.caller.clone(),
-                method: request.method().clone(),
-                path: request.uri().path().into(),
-                status: None,
+            trace.call(service.name(), || {
+                Work::passed(&self.caller, request.method(), request.uri().path())
             })
         });
         let (mut span, trace) = match told {

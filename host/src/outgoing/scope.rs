@@ -110,11 +110,7 @@ fn work(request: &Request<WasiBody>) -> Work {
         port.as_deref().unwrap_or_default(),
         uri.path()
     );
-    Work::Sent {
-        method: request.method().clone(),
-        target: target.into(),
-        status: None,
-    }
+    Work::sent(request.method(), &target)
 }
 
 impl Drop for OutgoingScope {
