@@ -551,6 +551,13 @@ fn what_breaks_the_rules_ends_the_guest_that_passes_it_and_not_the_other() {
             "i32.const 2 i32.const 0".into(),
             "no case 2",
         ),
+        (vec![Ty::Handle], "i32.const 77".into(), "handle index"),
+        (
+            // The same twice.
+            vec![Ty::Handle, list_of(Ty::Handle)],
+            "i32.const 64 local.get 0 i32.store local.get 0 i32.const 64 i32.const 1".into(),
+            "handle index",
+        ),
         (vec![simple("u32"); 17], "i32.const 2".into(), "aligned"),
         (
             vec![simple("u32"); 17],
@@ -566,12 +573,14 @@ fn what_breaks_the_rules_ends_the_guest_that_passes_it_and_not_the_other() {
         run(async {
             let mut pair = Pair::new(&first, &relay(&types)).await.unwrap();
             let harmless: Vec<_> = types.iter().map(harmless).collect();
-            let error = pair.call("in", &harmless, &mut []).await.unwrap_err();
+            let arguments = held(&mut pair.first, &types, &harmless);
+            let error = pair.call("in", &arguments, &mut []).await.unwrap_err();
             let error = format!("{error:#}").to_lowercase();
             assert!(error.contains(word), "{types:?}: {body}: {error}");
             let last = &mut *pair.last.lock().await;
             assert!(last.store.data().seen.is_empty(), "{body}");
-            last.store.data_mut().answer = Some(harmless[0].clone());
+            let answer = held(&mut last.store, &types, &harmless[..1]).pop();
+            last.store.data_mut().answer = answer;
             last.get
                 .call(&mut last.store, Message::default())
                 .await
