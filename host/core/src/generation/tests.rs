@@ -368,7 +368,7 @@ fn bad_records_say_why() {
         (
             json.replace("\"deploy\"", "\"magic\""),
             expect![
-                "this record of a generation is damaged: unknown variant `magic`, expected one of `start`, `apply`, `deploy`, `rollback`, `restore`"
+                "this record of a generation is damaged: unknown variant `magic`, expected one of `start`, `apply`, `deploy`, `deploy-together`, `rollback`, `restore`"
             ],
         ),
         (
