@@ -26,7 +26,8 @@ fn a_second_host_is_refused() {
     let begins = format!("another skep (process {pid}, started 20");
     assert!(refused.starts_with(&begins), "{refused}");
     let ends = format!(
-        "`{}`; stop it, or name another directory with host.state",
+        "`{}`; stop it, take its place with `skep run --take-over`, or name another directory with \
+         host.state",
         state.path().display()
     );
     assert!(refused.ends_with(&ends), "{refused}");
