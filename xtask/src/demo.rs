@@ -1,10 +1,18 @@
-//! Shows Skep: builds everything, runs the shop, and says when and where it can be visited.
+//! Shows Skep: builds everything, runs the shop, and says when and where it can be visited. With `--swap` it
+//! shows instead what deploys do to requests (`swap.rs`).
 //!
 //! xtask ends by becoming `skep run`, so that Ctrl-C, SIGTERM and the exit code are the host's
 //! own. A second xtask, started just before, waits for the shop's first answer and prints it.
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod leash;
+mod oha;
+mod shop;
+mod swap;
+mod versions;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::parent_id;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -13,6 +21,8 @@ use crate::Result;
 use crate::check::TESTING;
 use crate::guests::{self, toolchain};
 use crate::run::{cargo, replace_with, root, run, say, target_dir};
+pub(crate) use leash::{LEASH, leash};
+use shop::{PATIENCE, answers};
 
 /// The hidden command of the xtask that waits for the shop.
 pub(crate) const ANNOUNCE: &str = "announce-demo";
@@ -20,27 +30,38 @@ pub(crate) const ANNOUNCE: &str = "announce-demo";
 /// Where the shop listens unless told otherwise: as its manifest says.
 const DEFAULT: &str = "127.0.0.1:8080";
 
-/// A first start compiles the components; slow machines take a while.
-const PATIENCE: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn demo(args: &[String]) -> Result {
-    let wanted = match args {
-        [] => None,
-        [flag, address] if flag == "--listen" => Some(address.clone()),
-        _ => return Err("usage: cargo xtask demo [--listen ADDR]".to_string()),
+    let (swap, wanted) = match args {
+        [] => (false, None),
+        [flag] if flag == "--swap" => (true, None),
+        [flag, address] if flag == "--listen" => (false, Some(address.as_str())),
+        _ => return Err("usage: cargo xtask demo [--listen ADDR | --swap]".to_string()),
     };
     let shop = root().join("examples/shop");
-    guests::build_example(&toolchain::prepare()?, &shop)?;
+    let toolchain = toolchain::prepare()?;
+    guests::build_example(&toolchain, &shop)?;
+    build_host()?;
+    match swap {
+        true => swap::swap(&toolchain, &shop),
+        false => visit(&shop, wanted),
+    }
+}
+
+fn build_host() -> Result {
     // Of the whole workspace, so that features are the same as for the tests and nothing is
     // compiled twice.
     let host = ["build", "--release", "--workspace", "--bin", "skep"];
     run(
         "building the host (several minutes the first time)",
         cargo().args(host).args(TESTING),
-    )?;
+    )
+}
 
-    let address = address_to_use(wanted.as_deref())?.to_string();
+/// Becomes a shop that can be visited.
+fn visit(shop: &Path, wanted: Option<&str>) -> Result {
+    let address = address_to_use(wanted)?.to_string();
     let this = env::current_exe().map_err(|error| format!("finding xtask itself: {error}"))?;
     Command::new(this)
         .args([ANNOUNCE, &address, &std::process::id().to_string()])
@@ -115,21 +136,6 @@ fn address_to_use(wanted: Option<&str>) -> Result<SocketAddr> {
     }
 }
 
-/// Whether the home page comes with status 200.
-fn answers(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        // In one piece: a server may answer and close once it has read something.
-        let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
-        Ok(&head == b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,25 +153,5 @@ mod tests {
                 .contains("cannot listen")
         );
         assert!(address_to_use(Some("nowhere")).is_err());
-    }
-
-    #[test]
-    fn only_a_home_page_counts_as_an_answer() {
-        for (answer, expected) in [
-            ("HTTP/1.1 200 OK\r\n\r\n", true),
-            ("HTTP/1.1 503 No\r\n\r\n", false),
-            ("", false),
-        ] {
-            let server = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = server.local_addr().unwrap();
-            let serving = thread::spawn(move || {
-                let (mut stream, _) = server.accept().unwrap();
-                let mut request = [0; 512];
-                let _ = stream.read(&mut request).unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
-            });
-            assert_eq!(answers(address), expected, "{answer:?}");
-            serving.join().unwrap();
-        }
     }
 }

@@ -36,6 +36,25 @@ pub(crate) fn build_example(toolchain: &Toolchain, folder: &Path) -> Result {
     )
 }
 
+/// Builds one package of an example, or of a copy of one, with its artifacts in `artifacts`.
+pub(crate) fn build_package(
+    toolchain: &Toolchain,
+    folder: &Path,
+    package: &str,
+    artifacts: &Path,
+) -> Result {
+    let what = format!(
+        "building {package} of {}",
+        folder.strip_prefix(root()).unwrap_or(folder).display()
+    );
+    run(
+        &what,
+        cargo_in(toolchain, folder, "build")
+            .env("CARGO_TARGET_DIR", artifacts)
+            .args(["--quiet", "--package", package]),
+    )
+}
+
 /// Lints every guest; warnings are errors.
 pub(crate) fn clippy(toolchain: &Toolchain) -> Result {
     let lint = |folder: &Path| {

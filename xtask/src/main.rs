@@ -25,6 +25,8 @@ Usage: cargo xtask COMMAND [OPTIONS]
 Commands:
   demo [--listen ADDR]  build everything and run the shop; prints `ready http://HOST:PORT`
                         once it answers; Ctrl-C stops it
+  demo --swap           exchange the shop's catalog back and forth under load, deploy versions that
+                        will not do, and count the requests that failed
   test [--quick]        everything that a change must pass: formatting, lints, licences, tests;
                         --quick runs the unit tests alone, without guests
   soak [--seconds N]    good and hostile traffic together, ten minutes unless told otherwise;
@@ -61,13 +63,16 @@ fn dispatch(args: &[String]) -> Result {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("help", args),
     };
-    if rest.iter().any(|arg| arg == "--help" || arg == "-h") && command != "bench" {
+    if rest.iter().any(|arg| arg == "--help" || arg == "-h")
+        && !["bench", demo::LEASH].contains(&command)
+    {
         print!("{HELP}");
         return Ok(());
     }
     match command {
         "demo" => demo::demo(rest),
         demo::ANNOUNCE => demo::announce(rest),
+        demo::LEASH => demo::leash(rest),
         "test" => check::test(rest),
         "soak" => soak::soak(rest),
         "check" => no_arguments(rest).and_then(|()| check::check()),
