@@ -86,13 +86,13 @@ impl Version {
     }
 }
 
-/// Builds every version into `folder`. Takes a moment where nothing has changed since.
+/// Builds every version into `folder`.
 pub(super) fn build(toolchain: &Toolchain, shop: &Path, folder: &Path) -> Result {
+    // One copy that becomes each of them in turn: what they share is compiled once, and cargo gives the
+    // components of all of them the same file.
+    let (copy, artifacts) = (folder.join("source"), folder.join("build"));
     for version in ALL {
-        let copy = folder.join("sources").join(version.name);
         copy_of(shop, &copy, version)?;
-        // One folder of artifacts: what the versions share is compiled once.
-        let artifacts = folder.join("build");
         build_package(toolchain, &copy, PACKAGE, &artifacts)?;
         let built = artifacts.join(TARGET).join("release").join(PACKAGE);
         let (from, to) = (built.with_extension("wasm"), version.component(folder));
