@@ -43,6 +43,10 @@ pub(crate) fn demo(args: &[String]) -> Result {
     let toolchain = toolchain::prepare()?;
     guests::build_example(&toolchain, &shop)?;
     build_host()?;
+    match swap {
+        true => swap::swap(&toolchain, &shop),
+        false => visit(&shop, wanted),
+    }
 }
 
 fn build_host() -> Result {
