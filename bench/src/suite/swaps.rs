@@ -1,11 +1,13 @@
 //! Suite `swaps`: what clients notice while services are replaced again and again, and how soon a
 //! deployed component answers.
 
+mod heavy;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -49,7 +51,14 @@ const TO_ANSWER_P99: Metric = Metric {
 
 const STEADY: (&str, &str) = ("steady", "nothing is replaced");
 const SWAPPING: (&str, &str) = ("swapping", "a callee is replaced ten times a second");
+const COMPILING: (&str, &str) = (
+    "compiling",
+    "another service gets components of 5 MB that have to be compiled",
+);
 const ALONE: &str = "alone";
+
+/// Bytes of a component that takes long to compile.
+const HEAVY: usize = 5_000_000;
 
 pub(super) fn run(bench: &Bench, results: &mut Results) -> Result<()> {
     if bench.subject(SKEP_REUSE).is_none() {
@@ -76,7 +85,7 @@ fn one_round(
     for version in 2..2 + VERSIONS {
         parts.deploy(&bench.programs.skep, version)?;
     }
-    for (name, what) in [STEADY, SWAPPING] {
+    for (name, what) in [STEADY, SWAPPING, COMPILING] {
         stop_if_interrupted()?;
         let case = Case {
             name: name.into(),
@@ -88,7 +97,10 @@ fn one_round(
         let stop = AtomicBool::new(name == STEADY.0);
         let skep = bench.programs.skep.as_path();
         let measured = std::thread::scope(|scope| {
-            let swapping = scope.spawn(|| parts.deploy_until(skep, &stop));
+            let swapping = scope.spawn(|| match name == COMPILING.0 {
+                true => parts.compile_until(skep, &stop, round),
+                false => parts.deploy_until(skep, &stop),
+            });
             let measured = measure::measure(bench, server, &case, &key, round, results);
             stop.store(true, Ordering::Relaxed);
             let swaps = swapping.join();
@@ -116,6 +128,8 @@ fn one_round(
 /// The services' components, each version in a file of its own.
 struct Parts {
     directory: PathBuf,
+    /// That of the service that no request comes to.
+    aside: Vec<u8>,
 }
 
 impl Parts {
@@ -130,8 +144,11 @@ impl Parts {
                 std::fs::write(file, marked(&built, version)?)?;
             }
         }
+        let aside = std::fs::read(bench.programs.component("hello.wasm")?)?;
+        std::fs::write(directory.join("aside-1.wasm"), &aside)?;
         Ok(Parts {
             directory: directory.to_owned(),
+            aside,
         })
     }
 
@@ -142,6 +159,7 @@ impl Parts {
                 ("front", "routes = [\"/{*rest}\"]\n"),
                 ("middle", ""),
                 ("leaf", ""),
+                ("aside", "routes = [\"/aside\"]\n"),
             ] {
                 let component = self.directory.join(format!("{name}-1.wasm"));
                 text += &format!(
@@ -165,9 +183,13 @@ impl Parts {
     }
 
     fn deploy(&self, skep: &Path, version: u32) -> Result<()> {
+        self.deploy_file(skep, "leaf", &format!("leaf-{version}.wasm"))
+    }
+
+    fn deploy_file(&self, skep: &Path, service: &str, file: &str) -> Result<()> {
         let said = Command::new(skep)
-            .args(["deploy", "leaf"])
-            .arg(self.directory.join(format!("leaf-{version}.wasm")))
+            .args(["deploy", service])
+            .arg(self.directory.join(file))
             .arg(self.manifest())
             .stdin(Stdio::null())
             .output()
@@ -185,6 +207,21 @@ impl Parts {
             std::thread::sleep(BETWEEN);
         }
         Ok(swaps)
+    }
+
+    /// Each is another one, so that none has been compiled before.
+    fn compile_until(&self, skep: &Path, stop: &AtomicBool, round: usize) -> Result<usize> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let mut seed = u64::from(now.subsec_nanos()) + ((round as u64) << 32);
+        let mut compiled = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let component = heavy::heavy(&self.aside, HEAVY, seed);
+            std::fs::write(self.directory.join("heavy.wasm"), component)?;
+            self.deploy_file(skep, "aside", "heavy.wasm")?;
+            seed += 1;
+            compiled += 1;
+        }
+        Ok(compiled)
     }
 
     /// From the start of `skep deploy` to the first answer of what it deploys, in milliseconds.
@@ -230,12 +267,14 @@ pub(super) fn method(bench: &Bench) -> String {
         "Three services in one process, instances kept: a request asks the first, which calls the other \
          two. {CONNECTIONS} requests at a time, {} rounds of {} s; in the second case `skep deploy` gives \
          the last of them another component every {} ms, one of {VERSIONS} that have been compiled and \
-         are not kept warm. *Deploy to answer* is from the start of the command to the end of the first \
+         are not kept warm; in the third a fourth service gets components of {} MB, one after the other, \
+         none of which has been compiled. *Deploy to answer* is from the start of the command to the end of the first \
          answer by what it deploys, without load, {} times in a round: it holds the start of a process, \
          and four waits for the disk.",
         bench.rounds,
         bench.seconds,
         BETWEEN.as_millis(),
+        HEAVY / 1_000_000,
         if bench.quick { DEPLOYS_QUICK } else { DEPLOYS },
     )
 }
@@ -264,7 +303,10 @@ pub(super) fn tables(results: &Results) -> Vec<Table> {
             header: vec![
                 "", "req/s", "p50 ms", "p99 ms", "CPU µs", "errors", "swaps", "RSS MiB",
             ],
-            rows: [STEADY, SWAPPING].into_iter().filter_map(row).collect(),
+            rows: [STEADY, SWAPPING, COMPILING]
+                .into_iter()
+                .filter_map(row)
+                .collect(),
         },
         Table {
             title: "From a deploy to its first answer".into(),
@@ -280,6 +322,12 @@ pub(super) fn goals(results: &Results) -> Vec<Goal> {
         Goal {
             text: "p99 while a callee is replaced ten times a second, beside none".into(),
             measured: results.ratio(&key(SWAPPING.0), &key(STEADY.0), P99),
+            at_most: 2.0,
+            unit: "×",
+        },
+        Goal {
+            text: "p99 while a component of 5 MB is compiled, beside none".into(),
+            measured: results.ratio(&key(COMPILING.0), &key(STEADY.0), P99),
             at_most: 2.0,
             unit: "×",
         },

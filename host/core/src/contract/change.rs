@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use super::{Contract, Function, Interface, InterfaceName, Named, Side, Type, text};
+use super::{
+    Contract, Difference, Function, Interface, InterfaceName, Named, Side, Step, Type, compare,
+    text,
+};
 
 /// Changes that are told. A component of another kind altogether has thousands.
 pub const CHANGES_MAX: usize = 50;
@@ -105,15 +108,31 @@ fn functions(before: &Interface, after: &Interface) -> impl Iterator<Item = What
 
 fn how(before: &Function, after: &Function) -> Vec<String> {
     let mut all = Vec::new();
+    let differences = differences(before, after);
+    // Where in it: the whole of a large type says little.
+    let inside = |first: &Step| {
+        let inside = differences.iter();
+        let inside = inside.filter(|one| one.place.len() > 1 && one.place[0] == *first);
+        let told: Vec<String> = inside.map(inner).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    };
     let of =
         |params: &[Named], name: &str| params.iter().find(|param| *param.name == *name).cloned();
     for then in &*before.params {
         match of(&after.params, &then.name) {
             None => all.push(format!("lost parameter `{}`", then.name)),
-            Some(now) if !alike(&now.ty, &then.ty) => all.push(format!(
-                "takes {} as parameter `{}`, which was {}",
-                now.ty, then.name, then.ty
-            )),
+            Some(now) if !alike(&now.ty, &then.ty) => all.push({
+                let name = &then.name;
+                inside(&Step::Param(name.clone())).map_or_else(
+                    || {
+                        format!(
+                            "takes {} as parameter `{name}`, which was {}",
+                            now.ty, then.ty
+                        )
+                    },
+                    |inside| format!("takes another parameter `{name}`: {inside}"),
+                )
+            }),
             Some(_) => {}
         }
     }
@@ -143,10 +162,12 @@ fn how(before: &Function, after: &Function) -> Vec<String> {
         _ => false,
     };
     if !same {
-        all.push(format!(
-            "returns {}, which was {}",
-            shown(&after.result),
-            shown(&before.result)
+        all.push(inside(&Step::Result).map_or_else(
+            || {
+                let (now, then) = (shown(&after.result), shown(&before.result));
+                format!("returns {now}, which was {then}")
+            },
+            |inside| format!("returns something else: {inside}"),
         ));
     }
     if before.asynchronous != after.asynchronous {
@@ -158,6 +179,30 @@ fn how(before: &Function, after: &Function) -> Vec<String> {
         all.push(now.to_owned());
     }
     all
+}
+
+/// Where the two are not the same.
+fn differences(before: &Function, after: &Function) -> Vec<Difference> {
+    let alone = |function: &Function| Interface {
+        name: InterfaceName::new(""),
+        functions: vec![function.clone()],
+        resources: Vec::new(),
+    };
+    compare(&alone(before), &alone(after))
+}
+
+/// "ok, `price-cents` is u64, which was u32"
+fn inner(difference: &Difference) -> String {
+    let place: Vec<String> = difference
+        .place
+        .iter()
+        .skip(1)
+        .map(ToString::to_string)
+        .collect();
+    let Difference {
+        expected, found, ..
+    } = difference;
+    format!("{} is {found}, which was {expected}", place.join(", "))
 }
 
 /// As people read them: resources of two components are never the same.
@@ -249,7 +294,20 @@ mod tests {
         let find = |params: Vec<(&str, Type)>, result| function("find", &params, result);
         let with = |function: Function| vec![interface(products, vec![function])];
         let some = || Some(Type::Option(Arc::new(Type::String)));
-        let rows: [(Function, Function, &str); 6] = [
+        let product = |cents| {
+            let field = |name: &str, ty| Named {
+                name: name.into(),
+                ty,
+            };
+            let fields = [field("id", Type::String), field("price-cents", cents)];
+            Some(Type::Option(Arc::new(Type::Record(fields.into()))))
+        };
+        let rows: [(Function, Function, &str); 7] = [
+            (
+                find(vec![id.clone()], product(Type::U32)),
+                find(vec![id.clone()], product(Type::U64)),
+                "`find` of shop:catalog/products@0.2.0 returns something else: some, `price-cents` is u64, which was u32",
+            ),
             (
                 find(vec![id.clone(), limit.clone()], None),
                 find(vec![id.clone()], None),
