@@ -238,12 +238,15 @@ impl Service {
 
     /// Waits while the service is on its way, as long as its callers may be held; tells how long.
     pub(crate) async fn hold(&self) -> Duration {
-        self.entrance.hold().await
+        match self.successor() {
+            Some(successor) => Box::pin(successor.hold()).await,
+            None => self.entrance.hold().await,
+        }
     }
 
     /// The same for a caller that has no longer than that.
     async fn hold_until(&self, deadline: Option<Instant>) {
-        let held = self.entrance.hold();
+        let held = self.hold();
         match deadline {
             Some(deadline) => {
                 // Whoever comes too late is told by what comes next.
@@ -257,7 +260,11 @@ impl Service {
 
     /// Whether it is about to open, so that it may be worth waiting for.
     pub(crate) fn is_coming(&self) -> bool {
-        self.entrance.is_coming()
+        match &**self.entrance.load() {
+            Door::Closed(closed) => closed.coming,
+            Door::Open(_) => false,
+            Door::Moved(successor) => successor.is_coming(),
+        }
     }
 
     /// Callers that wait for it to be open.
@@ -268,21 +275,25 @@ impl Service {
     /// Admits the request, runs the guest until its response has a head, and returns that with a
     /// body that goes on running the guest. Dropping the future or the body cancels the guest.
     pub(crate) async fn call(self: &Arc<Self>, call: Call) -> (Answer, CallRecord) {
-        let revision = match &**self.entrance.load() {
-            Door::Open(revision) => revision.clone(),
-            Door::Closed(closed) => {
-                let record = CallRecord {
-                    revision: closed.revision,
-                    ..CallRecord::default()
-                };
-                return (Err(Refused::Closed(closed.clone())), record);
-            }
-            Door::Moved(successor) => {
-                let successor = successor.clone();
-                return Box::pin(successor.call(call)).await;
-            }
+        let found = match &**self.entrance.load() {
+            Door::Open(revision) => Ok(revision.clone()),
+            Door::Closed(closed) => Err(Ok(closed.clone())),
+            Door::Moved(successor) => Err(Err(successor.clone())),
         };
-        self.call_revision(revision, call).await
+        let closed = match found {
+            Ok(revision) => return self.call_revision(revision, call).await,
+            Err(Err(successor)) => return Box::pin(successor.call(call)).await,
+            Err(Ok(closed)) => closed,
+        };
+        // Shut since the gateway looked, for a moment: nobody is to notice.
+        if self.entrance.is_paused() && Box::pin(self.hold()).await > Duration::ZERO {
+            return Box::pin(self.call(call)).await;
+        }
+        let record = CallRecord {
+            revision: closed.revision,
+            ..CallRecord::default()
+        };
+        (Err(Refused::Closed(closed)), record)
     }
 
     /// The same on a revision that need not be the active one: probes use it.

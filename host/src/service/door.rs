@@ -139,6 +139,12 @@ impl Entrance {
         matches!(&**self.door.load(), Door::Closed(closed) if closed.coming)
     }
 
+    /// Whether it is latched shut: somebody else will answer, or this one again, in a moment.
+    pub(super) fn is_paused(&self) -> bool {
+        let shut = matches!(&**self.door.load(), Door::Closed(_));
+        shut && self.latched.lock().is_some()
+    }
+
     /// Callers that wait now.
     pub(super) fn held(&self) -> usize {
         self.held.load(std::sync::atomic::Ordering::Relaxed)

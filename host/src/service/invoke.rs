@@ -132,6 +132,15 @@ impl Service {
                 invocation.arguments = arguments;
                 return Box::pin(self.attempt(invocation, now)).await;
             }
+            Err(CallCause::Refused(Refused::Closed(closed))) => {
+                // Shut since the look before, for a moment: nobody is to notice.
+                if self.entrance.is_paused() && Box::pin(self.hold()).await > Duration::ZERO {
+                    invocation.arguments = arguments;
+                    return Box::pin(self.attempt(invocation, now)).await;
+                }
+                let cause = CallCause::Refused(Refused::Closed(closed));
+                return Err(Unanswered::never(cause, arguments));
+            }
             Err(cause) => return Err(Unanswered::never(cause, arguments)),
         };
         if revision.is_handed_over() && !matches!(invocation.wanted, Wanted::Inside(_)) {

@@ -93,6 +93,9 @@ async fn under_load_no_count_is_lost_or_given_twice() {
     }
     for version in 2..12 {
         deploy(&host, version, '0', &[]).expect(0);
+        if version % 3 == 0 {
+            host.command("rollback", &["keeper"]).expect(0);
+        }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     stop.store(true, Ordering::Relaxed);
