@@ -275,15 +275,10 @@ impl Service {
     /// Admits the request, runs the guest until its response has a head, and returns that with a
     /// body that goes on running the guest. Dropping the future or the body cancels the guest.
     pub(crate) async fn call(self: &Arc<Self>, call: Call) -> (Answer, CallRecord) {
-        let found = match &**self.entrance.load() {
-            Door::Open(revision) => Ok(revision.clone()),
-            Door::Closed(closed) => Err(Ok(closed.clone())),
-            Door::Moved(successor) => Err(Err(successor.clone())),
-        };
-        let closed = match found {
-            Ok(revision) => return self.call_revision(revision, call).await,
-            Err(Err(successor)) => return Box::pin(successor.call(call)).await,
-            Err(Ok(closed)) => closed,
+        let closed = match Door::clone(&self.entrance.load()) {
+            Door::Open(revision) => return self.call_revision(revision, call).await,
+            Door::Moved(successor) => return Box::pin(successor.call(call)).await,
+            Door::Closed(closed) => closed,
         };
         // Shut since the gateway looked, for a moment: nobody is to notice.
         if self.entrance.is_paused() && Box::pin(self.hold()).await > Duration::ZERO {

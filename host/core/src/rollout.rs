@@ -142,12 +142,19 @@ impl Steps {
     }
 }
 
+/// Shares with commas between them, whatever their order.
+///
+/// # Errors
+/// If one of them is no share.
+pub fn shares(text: &str) -> Result<Vec<Share>, BadShare> {
+    text.split(',').map(|text| text.trim().parse()).collect()
+}
+
 impl FromStr for Steps {
     type Err = BadSteps;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let shares = text.split(',').map(|text| text.trim().parse());
-        Steps::new(shares.collect::<Result<_, _>>()?)
+        Steps::new(shares(text)?)
     }
 }
 

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::problem::{self, PROBLEM_JSON, Problem};
 use super::refused::Refused;
 use super::{call, canary, change, history, life};
+use crate::artifact::MAX_COMPONENT_BYTES;
 use crate::deploy::Running;
 use crate::host::Host;
 use crate::operator::Callee;
@@ -147,8 +148,16 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(canary::aborted))
         .routes(routes!(history::history))
         .routes(routes!(history::events))
-        .merge(change::deploys())
-        .merge(canary::trials())
+        .merge(with_components())
+}
+
+/// The routes whose bodies are components.
+fn with_components() -> OpenApiRouter<Api> {
+    let largest = usize::try_from(MAX_COMPONENT_BYTES).unwrap_or(usize::MAX);
+    OpenApiRouter::new()
+        .routes(routes!(change::deployed))
+        .routes(routes!(canary::begun))
+        .layer(DefaultBodyLimit::max(largest))
 }
 
 /// This document

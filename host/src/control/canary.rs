@@ -3,23 +3,20 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use skep_core::duration;
 use skep_core::name::ServiceName;
 use skep_core::rollout::{Share, Steps};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::api::Api;
-use super::change::{Served, sent, tried_out};
+use super::change::{Served, sent, served, tried_out};
 use super::precondition::IfMatch;
 use super::problem::{Asked, Named, Problem, Queried, Sent};
 use super::refused::{Refused, Unchanged};
-use crate::artifact::MAX_COMPONENT_BYTES;
-use crate::deploy::{Canary, ChangeError, Changed, Tried};
+use crate::deploy::{Canary, Changed, Tried};
 use crate::sticky::Sticky;
 
 /// Between two steps, if nobody says otherwise.
@@ -54,7 +51,7 @@ pub struct Trial {
 mod shares {
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serializer};
-    use skep_core::rollout::Share;
+    use skep_core::rollout::{self, Share};
 
     pub(super) fn serialize<S: Serializer>(shares: &[Share], to: S) -> Result<S::Ok, S::Error> {
         let shares: Vec<String> = shares.iter().map(ToString::to_string).collect();
@@ -63,8 +60,7 @@ mod shares {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Share>, D::Error> {
         let text = String::deserialize(from)?;
-        let shares = text.split(',').map(|share| share.trim().parse());
-        shares.collect::<Result<_, _>>().map_err(D::Error::custom)
+        rollout::shares(&text).map_err(D::Error::custom)
     }
 }
 
@@ -80,14 +76,6 @@ pub struct SetShare {
     /// Of all requests: `25%`.
     #[schema(value_type = String, example = "25%", pattern = r"^([1-9][0-9]?(\.[0-9]{1,2})?|0\.[1-9][0-9]?|100)%$")]
     pub share: Share,
-}
-
-/// The routes whose bodies are components.
-pub(super) fn trials() -> OpenApiRouter<Api> {
-    let largest = usize::try_from(MAX_COMPONENT_BYTES).unwrap_or(usize::MAX);
-    OpenApiRouter::new()
-        .routes(routes!(begun))
-        .layer(DefaultBodyLimit::max(largest))
 }
 
 /// Try another component for a service
@@ -106,7 +94,7 @@ pub(super) fn trials() -> OpenApiRouter<Api> {
     ),
     responses((status = 200, description = "It is on trial", body = Tried), Unchanged),
 )]
-async fn begun(
+pub(super) async fn begun(
     State(api): State<Api>,
     Named(service): Named,
     IfMatch(expected): IfMatch,
@@ -159,10 +147,7 @@ pub(super) async fn set(
     ),
 )]
 pub(super) async fn promoted(State(api): State<Api>) -> Result<Served, Refused> {
-    let promoted = api.running.promote().await;
-    promoted
-        .map(Served)
-        .map_err(|error: ChangeError| Refused::of_change(&error))
+    served(api.running.promote().await)
 }
 
 /// Take back what is on trial

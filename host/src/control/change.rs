@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,11 @@ use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 use skep_core::plan::Plan;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::api::{Api, apart};
 use super::precondition::{IfMatch, etag};
 use super::problem::{Asked, Named, Queried, Sent};
 use super::refused::{Refused, Unchanged, Unplanned};
-use crate::artifact::MAX_COMPONENT_BYTES;
 use crate::deploy::{
     self, Application, ChangeError, Changed, ContractChange, Ledger, Running, Tried, Wanted,
 };
@@ -75,14 +72,6 @@ pub(super) struct Meant {
     lose_state: bool,
 }
 
-/// The routes whose bodies are components.
-pub(super) fn deploys() -> OpenApiRouter<Api> {
-    let largest = usize::try_from(MAX_COMPONENT_BYTES).unwrap_or(usize::MAX);
-    OpenApiRouter::new()
-        .routes(routes!(deployed))
-        .layer(DefaultBodyLimit::max(largest))
-}
-
 /// Deploy another component for a service
 ///
 /// It is checked against all that calls it and all that it calls, compiled, started beside what serves
@@ -111,7 +100,7 @@ pub(super) fn deploys() -> OpenApiRouter<Api> {
         Unchanged,
     ),
 )]
-async fn deployed(
+pub(super) async fn deployed(
     State(api): State<Api>,
     Named(service): Named,
     IfMatch(expected): IfMatch,
@@ -138,7 +127,7 @@ pub(super) async fn sent(
     service: ServiceName,
     bytes: Bytes,
 ) -> Result<(Wanted, Vec<ContractChange>), Refused> {
-    let (running, ledger) = (api.running.clone(), ledger(&api.running)?);
+    let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
     let wanted = move || {
         let component = running.component(&ledger, &service, &bytes);
         let (artifact, contract) = component.map_err(|error| Refused::of_deploy(&error))?;
@@ -181,9 +170,7 @@ pub(super) async fn rolled_back(
     IfMatch(expected): IfMatch,
     Asked(asked): Asked<Rollback>,
 ) -> Result<Served, Refused> {
-    let ledger = api.running.open_ledger();
-    let ledger = ledger.map_err(|error| Refused::of_change(&error))?;
-    let running = api.running.clone();
+    let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
     let wanted = apart(move || {
         let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
         wanted.map_err(|error| Refused::of_deploy(&error))
@@ -262,10 +249,10 @@ fn read(asked: &Apply) -> Result<Application, Refused> {
     deploy::read(&asked.manifest).map_err(|error| Refused::of_deploy(&error))
 }
 
-/// Where what is deployed is written down.
-pub(super) fn ledger(running: &Running) -> Result<Ledger, Refused> {
-    let ledger = running.ledger().cloned();
-    ledger.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
+/// Where what is to change will be written down.
+fn open_ledger(running: &Running) -> Result<Ledger, Refused> {
+    let ledger = running.open_ledger();
+    ledger.map_err(|error| Refused::of_change(&error))
 }
 
 async fn change(
@@ -273,7 +260,11 @@ async fn change(
     wanted: Wanted,
     expected: Option<u64>,
 ) -> Result<Served, Refused> {
-    let changed = running.change(wanted, expected).await;
+    served(running.change(wanted, expected).await)
+}
+
+/// What is answered to a change.
+pub(super) fn served(changed: Result<Changed, ChangeError>) -> Result<Served, Refused> {
     changed
         .map(Served)
         .map_err(|error| Refused::of_change(&error))
@@ -285,7 +276,7 @@ pub(super) fn tried_out(tried: Result<Tried, ChangeError>) -> Result<Json<Tried>
 }
 
 /// What is answered to a change that was made.
-pub(super) struct Served(pub(super) Changed);
+pub(super) struct Served(Changed);
 
 impl IntoResponse for Served {
     fn into_response(self) -> Response {

@@ -53,13 +53,7 @@ pub fn crashes(
         Some(service) => format!("GET /v1/services/{service}/crashes"),
         None => "GET /v1/crashes".to_owned(),
     };
-    match exchange(path, &Question::new(&request))? {
-        (200, body) => serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| ControlError::unexpected(path)),
-        (404, _) => Ok(None),
-        _ => Err(ControlError::unexpected(path)),
-    }
+    found(path, &request, 200)
 }
 
 /// Gives a service of the host at `path` an order; none if it has none of that name.
@@ -72,13 +66,7 @@ pub fn order(
     order: Order,
 ) -> Result<Option<Ordered>, ControlError> {
     let request = format!("POST /v1/services/{service}/{}", order.name());
-    match exchange(path, &Question::new(&request))? {
-        (202, body) => serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| ControlError::unexpected(path)),
-        (404, _) => Ok(None),
-        _ => Err(ControlError::unexpected(path)),
-    }
+    found(path, &request, 202)
 }
 
 /// Asks the host at `path` what a service exports; none if it has none of that name.
@@ -87,13 +75,7 @@ pub fn order(
 /// See [`ControlError`].
 pub fn interfaces(path: &Path, service: &ServiceName) -> Result<Option<Vec<Listed>>, ControlError> {
     let request = format!("GET /v1/services/{service}/interfaces");
-    match exchange(path, &Question::new(&request))? {
-        (200, body) => serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| ControlError::unexpected(path)),
-        (404, _) => Ok(None),
-        _ => Err(ControlError::unexpected(path)),
-    }
+    found(path, &request, 200)
 }
 
 /// Has the host at `path` call a function of a service: without a time-out until the
@@ -271,6 +253,22 @@ pub fn apply(
     expected: Option<u64>,
 ) -> Result<Result<Changed, Refused>, ControlError> {
     json(path, "POST /v1/apply", asked, expected)
+}
+
+/// An answer with that status; none if there is no such service.
+fn found<T: DeserializeOwned>(
+    path: &Path,
+    request: &str,
+    status: u16,
+) -> Result<Option<T>, ControlError> {
+    let unexpected = || ControlError::unexpected(path);
+    match exchange(path, &Question::new(request))? {
+        (found, body) if found == status => serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| unexpected()),
+        (404, _) => Ok(None),
+        _ => Err(unexpected()),
+    }
 }
 
 fn json<T: DeserializeOwned>(

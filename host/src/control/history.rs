@@ -12,11 +12,9 @@ use skep_core::name::ServiceName;
 use utoipa::ToSchema;
 
 use super::api::{Api, apart};
-use super::change::ledger;
 use super::problem::{Problem, Queried};
 use super::refused::{Refused, Unplanned};
-use crate::deploy::ChangeError;
-use crate::deploy::LedgerError;
+use crate::deploy::{ChangeError, LedgerError, Running};
 use crate::journal::{Journal, JournalError, Recorded};
 
 /// At most so many of either are answered.
@@ -100,7 +98,7 @@ pub(super) async fn history(
     State(api): State<Api>,
     Queried(query): Queried<HistoryQuery>,
 ) -> Result<Json<Vec<Past>>, Refused> {
-    let journal = ledger(&api.running)?.journal().clone();
+    let journal = journal(&api.running)?;
     let limit = within(query.limit)?;
     let past = apart(move || {
         let active = journal.active()?.map(|active| active.number);
@@ -125,7 +123,7 @@ pub(super) async fn events(
     State(api): State<Api>,
     Queried(query): Queried<EventsQuery>,
 ) -> Result<Json<Vec<Recorded>>, Refused> {
-    let journal = ledger(&api.running)?.journal().clone();
+    let journal = journal(&api.running)?;
     let limit = within(query.limit)?;
     let wait = Duration::from_millis(query.wait_ms);
     if wait > WAIT_MAX {
@@ -145,6 +143,12 @@ pub(super) async fn events(
     let _ = tokio::time::timeout(wait, newest.wait_for(|newest| *newest > after)).await;
     let events = apart(move || Journal::events(&journal, after, limit));
     events.await?.map(Json).map_err(unreadable)
+}
+
+/// It can be read also while nothing can change.
+fn journal(running: &Running) -> Result<Journal, Refused> {
+    let journal = running.ledger().map(|ledger| ledger.journal().clone());
+    journal.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
 }
 
 fn within(limit: usize) -> Result<usize, Problem> {

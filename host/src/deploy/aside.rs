@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::change::ChangeError;
+use super::change_error::ChangeError;
 use super::running::{Changes, Running};
 use crate::journal::JournalError;
 use crate::task;

@@ -11,7 +11,8 @@ use skep_core::name::ServiceName;
 use skep_core::rollout::{Share, Steps};
 
 use super::bench::{Bench, Prepared};
-use super::change::{ChangeError, Changed, ServiceChange, differences, to_its_end};
+use super::change::{Changed, ServiceChange, differences, to_its_end};
+use super::change_error::ChangeError;
 use super::entry::Entry;
 use super::handover;
 use super::member::Member;

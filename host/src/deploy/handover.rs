@@ -12,7 +12,7 @@ use skep_core::name::ServiceName;
 use wasmtime::component::Val;
 
 use super::bench::Prepared;
-use super::change::ChangeError;
+use super::change_error::ChangeError;
 use super::member::Member;
 use super::running::Roster;
 use crate::instance::cargo::{Cargo, Signature, Values};
@@ -198,7 +198,7 @@ impl Pair {
             handles: revision.leased(),
             patience,
         })?;
-        let state = ask(from, "save", Vec::new(), 1).await?;
+        let state = ask(from, "save", Vec::new()).await?;
         let Some(Val::List(bytes)) = &state else {
             return Err(unexpected(from, "save"));
         };
@@ -211,7 +211,7 @@ impl Pair {
             ),
         ]);
         let arguments = state.into_iter().chain([version]).collect();
-        match ask(to, "restore", arguments, 1).await? {
+        match ask(to, "restore", arguments).await? {
             Some(Val::Result(Ok(_))) => Ok(bytes),
             Some(Val::Result(Err(Some(reason)))) => Err(HandoverError::Refused {
                 revision: to.number(),
@@ -226,12 +226,11 @@ impl Pair {
     }
 }
 
-/// Calls a function of a revision that nobody else is served by.
+/// Calls a function with one result, of a revision that nobody else is served by.
 async fn ask(
     member: &Arc<Member>,
     function: &'static str,
     arguments: Vec<Val>,
-    results: usize,
 ) -> Result<Option<Val>, HandoverError> {
     let mut invocation = Invocation {
         caller: CALLER.into(),
@@ -240,7 +239,7 @@ async fn ask(
             name: function.into(),
         },
         errand: Errand::default(),
-        signature: Arc::new(Signature::plain(arguments.len(), results)),
+        signature: Arc::new(Signature::plain(arguments.len(), 1)),
         arguments: Cargo::Values(Values::plain(arguments)),
         wanted: Wanted::Inside(member.revision().clone()),
         mutual: true,

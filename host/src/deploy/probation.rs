@@ -8,7 +8,7 @@ use skep_core::generation::Reason;
 use skep_core::probation::{Evidence, Judge, Verdict, Window};
 
 use super::Application;
-use super::change::ChangeError;
+use super::change_error::ChangeError;
 use super::member::Member;
 use super::running::{Roster, Running, Wanted};
 use crate::service::Reading;

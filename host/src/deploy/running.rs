@@ -23,7 +23,8 @@ use tokio::sync::Mutex;
 
 use super::bench::{Bench, Books, Kept, Prepared};
 use super::canary::candidate;
-use super::change::{ChangeError, arrangement};
+use super::change::arrangement;
+use super::change_error::ChangeError;
 use super::difference::{ContractChange, contract_changes};
 use super::ledger::Ledger;
 use super::machinery::Machinery;

@@ -12,6 +12,7 @@ use super::admission::Place;
 use super::{Revision, Service};
 
 /// Whether a service takes requests.
+#[derive(Clone)]
 pub enum Door {
     /// This revision answers.
     Open(Arc<Revision>),
