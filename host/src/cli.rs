@@ -22,6 +22,7 @@ pub mod rollback;
 pub mod run;
 pub mod serve;
 mod serving;
+pub mod shadow;
 mod take_over;
 
 use std::process::ExitCode;

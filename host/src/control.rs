@@ -12,6 +12,7 @@ mod precondition;
 mod problem;
 mod refused;
 mod remote;
+mod shadow;
 mod token;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub use self::life::{Order, Ordered};
 pub use self::problem::Problem;
 pub use self::refused::{Refused, Step};
 pub use self::remote::Remote;
+pub use self::shadow::Copies;
 pub use self::token::{TOKEN_MAX, TOKEN_MIN, TokenError};
 use crate::host::Host;
 use crate::listener::TlsError;

@@ -15,7 +15,9 @@
 use wasmtime::component::ResourceAny;
 
 mod abi;
+mod decode;
 mod encode;
+mod layout;
 mod lift;
 mod lower;
 mod shape;

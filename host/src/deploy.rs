@@ -6,7 +6,6 @@
 mod aside;
 mod bench;
 mod build;
-mod canary;
 mod change;
 mod change_error;
 mod check;
@@ -24,6 +23,8 @@ mod recipe;
 mod resume;
 mod retire;
 mod running;
+mod shadow;
+mod trial;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,6 @@ use skep_core::name::ServiceName;
 
 pub use self::aside::AsideError;
 pub use self::build::{Order, build};
-pub use self::canary::{Canary, Tried};
 pub use self::change::{Changed, ServiceChange};
 pub use self::change_error::ChangeError;
 pub use self::difference::ContractChange;
@@ -51,6 +51,8 @@ pub use self::links::{Link, Links};
 pub use self::machinery::{Machinery, MachineryError};
 pub use self::resume::{OpenError, Opened, Resumption, open};
 pub use self::running::{Running, Unwritten, Wanted};
+pub use self::shadow::Shadowing;
+pub use self::trial::{Canary, Tried};
 use crate::artifact::{Artifact, Description, Digest, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;

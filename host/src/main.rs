@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use skep::artifact::child;
 use skep::cli::{
     self, Exit, apply, call, canary, check, completions, crashes, deploy, dev, graph, history,
-    inspect, order, ps, rollback, run, serve,
+    inspect, order, ps, rollback, run, serve, shadow,
 };
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
@@ -35,6 +35,7 @@ enum Command {
     Rollback(rollback::Arguments),
     Promote(canary::Promote),
     Abort(canary::Abort),
+    Shadow(shadow::Shadow),
     History(history::History),
     Events(history::Events),
     Restart(order::Restart),
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Command::Rollback(arguments) => rollback::run(&arguments).into(),
         Command::Promote(arguments) => canary::promote(&arguments).into(),
         Command::Abort(arguments) => canary::abort(&arguments).into(),
+        Command::Shadow(arguments) => shadow::run(&arguments).into(),
         Command::History(arguments) => history::history(&arguments).into(),
         Command::Events(arguments) => history::events(&arguments).into(),
         Command::Restart(arguments) => order::restart(&arguments).into(),

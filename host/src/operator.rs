@@ -173,6 +173,7 @@ impl Callee {
             mutual: false,
             presence: None,
             spent: Spent::default(),
+            repeatable: None,
         };
         let answered = self.service.invoke(&mut invocation, began).await;
         let answered = answered.map_err(|unanswered| {

@@ -13,6 +13,7 @@ mod incident;
 mod invoke;
 mod lease;
 mod revision;
+mod shadow;
 mod tally;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(crate) use self::incident::{DOING_TOLD, Doing, Lost, Work};
 pub(crate) use self::invoke::{Invocation, Unanswered, Wanted};
 pub(crate) use self::lease::{Lease, Leases};
 pub use self::revision::{Beside, Handler, RequestLimits, Revision};
+pub(crate) use self::shadow::Shadow;
+use self::shadow::Tap;
 pub(crate) use self::tally::{Reading, Tally};
 use crate::gateway::body::IncomingBody;
 use crate::gateway::{RequestId, Stamp};
@@ -69,6 +72,8 @@ pub struct Service {
     /// Good answers since the last incident.
     since_incident: AtomicU64,
     incidents: mpsc::Sender<Incident>,
+    /// Where its calls are copied to.
+    tap: Tap,
 }
 
 /// Incidents that wait for the supervisor. More at once tell it nothing new and are only counted.
@@ -96,6 +101,27 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The same once more, going by that generation and in no trace; none if it cannot be had twice.
+    fn copy(&self, generation: Arc<Generation>) -> Option<Call> {
+        let mut request = http::Request::new(self.request.body().copy()?);
+        *request.method_mut() = self.request.method().clone();
+        *request.uri_mut() = self.request.uri().clone();
+        *request.version_mut() = self.request.version();
+        *request.headers_mut() = self.request.headers().clone();
+        Some(Call {
+            scheme: self.scheme.clone(),
+            request,
+            stamp: self.stamp.clone(),
+            request_id: self.request_id.clone(),
+            generation: Some(generation),
+            trace: None,
+            depth: self.depth,
+            deadline: self.deadline,
+            route: self.route.clone(),
+            head_only: self.head_only,
+        })
+    }
+
     /// What the guest is at work for.
     fn errand(&self, deadline: Instant) -> Errand {
         Errand {
@@ -157,6 +183,7 @@ impl Service {
             tally: Tally::default(),
             since_incident: AtomicU64::new(0),
             incidents,
+            tap: Tap::default(),
         })
     }
 
@@ -173,6 +200,11 @@ impl Service {
     /// What this revision did.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// From now on what comes is copied there; or nowhere.
+    pub(crate) fn copy_to(&self, shadow: Option<Arc<Shadow>>) {
+        self.tap.set(shadow);
     }
 
     /// From now on this revision answers. Requests in flight end where they began.
@@ -276,7 +308,14 @@ impl Service {
     /// body that goes on running the guest. Dropping the future or the body cancels the guest.
     pub(crate) async fn call(self: &Arc<Self>, call: Call) -> (Answer, CallRecord) {
         let closed = match Door::clone(&self.entrance.load()) {
-            Door::Open(revision) => return self.call_revision(revision, call).await,
+            Door::Open(revision) => {
+                let copied = self.tap.copy_request(&call);
+                let (mut answer, record) = self.call_revision(revision, call).await;
+                if let Some(original) = copied {
+                    original.answered(&mut answer);
+                }
+                return (answer, record);
+            }
             Door::Moved(successor) => return Box::pin(successor.call(call)).await,
             Door::Closed(closed) => closed,
         };

@@ -31,6 +31,9 @@ pub enum Kind {
     Instance,
     /// A service's supervisor. Lives as long as its revision; a panic is reported as a bug.
     Supervisor,
+    /// A copy of a request or a call, made by a candidate on trial. Cancelled with the trial, or when nobody
+    /// waits for the original any more; a panic costs that copy.
+    Shadow,
     /// A change of the application, and the end of what it replaced. Never cancelled.
     Deploy,
     /// An accept loop, the control server, house-keeping. Lives as long as the host.
@@ -39,7 +42,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, each at its own place.
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 10] = [
         Kind::Connection,
         Kind::AfterResponse,
         Kind::Call,
@@ -47,6 +50,7 @@ impl Kind {
         Kind::OutgoingRequest,
         Kind::Instance,
         Kind::Supervisor,
+        Kind::Shadow,
         Kind::Deploy,
         Kind::Server,
     ];
@@ -61,6 +65,7 @@ impl Kind {
             Kind::OutgoingRequest => "outgoing-request",
             Kind::Instance => "instance",
             Kind::Supervisor => "supervisor",
+            Kind::Shadow => "shadow",
             Kind::Deploy => "deploy",
             Kind::Server => "server",
         }

@@ -48,6 +48,7 @@ pub mod fair;
 pub mod heard;
 pub mod link;
 pub mod route;
+pub mod shadow;
 
 pub mod generation;
 pub mod plan;

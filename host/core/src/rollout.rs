@@ -73,6 +73,29 @@ impl From<Share> for String {
     }
 }
 
+/// What a candidate gets while it is on trial. `5% of the requests`, `copies of 100% of the calls`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Exposure {
+    /// It answers that share of all requests: `{"share": "5%"}`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    Share(Share),
+    /// It gets copies of that part of its service's calls, and its answers are dropped:
+    /// `{"shadow": "100%"}`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    Shadow(Share),
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exposure::Share(share) => write!(f, "{share} of the requests"),
+            Exposure::Shadow(share) => write!(f, "copies of {share} of the calls"),
+        }
+    }
+}
+
 /// At most so many steps. More are somebody's mistake.
 const STEPS_MAX: usize = 32;
 

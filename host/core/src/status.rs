@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::{Kind, Phase};
 use crate::name::{AppName, ServiceName};
-use crate::rollout::Share;
+use crate::rollout::Exposure;
 
 /// One host and its application, as the host sees them at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,9 +92,9 @@ pub enum MemoryPressure {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Candidate {
     pub revision: u32,
-    /// Of all requests: `5%`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub share: Share,
+    /// What it gets.
+    #[serde(flatten)]
+    pub exposure: Exposure,
 }
 
 /// One service at one moment. Counts are since the host started.

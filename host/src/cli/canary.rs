@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use clap::Args;
 use skep_core::rollout::Share;
 
-use super::{Exit, change};
+use super::{Exit, change, shadow};
 use crate::control::client;
 use crate::deploy::Tried;
 use crate::host;
 
 /// Let what is on trial serve all requests, or more of them
 ///
-/// `skep deploy --canary` puts something on trial.
+/// `skep deploy --canary` or `--shadow` puts something on trial.
 #[derive(Args, Debug)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Promote {
@@ -71,5 +71,11 @@ fn aborted(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
             )?;
         }
     }
-    writeln!(out, "generation {} serves all requests", tried.generation)
+    let generation = tried.generation;
+    writeln!(out, "generation {generation} serves all requests")?;
+    for found in &tried.found {
+        writeln!(out)?;
+        shadow::show(out, found)?;
+    }
+    Ok(())
 }

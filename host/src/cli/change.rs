@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use serde::Serialize;
+use skep_core::rollout::Exposure;
 
 use super::{Exit, report};
 use crate::control::{ControlError, Refused, Step};
@@ -52,10 +53,14 @@ pub(super) fn changed(out: &mut dyn Write, changed: &Changed) -> std::io::Result
 /// A trial for people.
 pub(super) fn tried(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
     list(out, &tried.services)?;
-    let (share, generation) = (tried.share, tried.generation);
+    let (exposure, generation) = (tried.exposure, tried.generation);
+    let rest = match exposure {
+        Exposure::Share(_) => "the others",
+        Exposure::Shadow(_) => "all requests",
+    };
     writeln!(
         out,
-        "on trial with {share} of the requests; generation {generation} serves the others"
+        "on trial with {exposure}; generation {generation} serves {rest}"
     )
 }
 

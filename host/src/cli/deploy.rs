@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use skep_core::duration;
 use skep_core::name::ServiceName;
-use skep_core::rollout::Steps;
+use skep_core::rollout::{Share, Steps};
 
 use super::progress::Progress;
 use super::{Exit, change, report};
 use crate::artifact::Artifact;
-use crate::control::{Pause, Trial, client};
+use crate::control::{Copies, Pause, Trial, client};
 use crate::host;
 use crate::sticky::Sticky;
 
@@ -42,6 +42,21 @@ pub struct Deploy {
     /// Decide by the client instead of by the request: `header:NAME` or `cookie:NAME`
     #[arg(long, requires = "canary")]
     sticky: Option<Sticky>,
+    /// Let it answer copies of what the service is asked, all or that part of them, of which nobody notices:
+    /// its answers are compared with those that were given, and dropped. `skep shadow` shows what has been
+    /// found
+    #[arg(
+        long,
+        value_name = "SHARE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100%",
+        conflicts_with = "canary"
+    )]
+    shadow: Option<Share>,
+    /// Copy PUT and DELETE requests, too: they may be made twice, but not in another order
+    #[arg(long, requires = "shadow")]
+    writes: bool,
     /// Even if what the service keeps in memory is lost, because it cannot be handed over
     #[arg(long, short)]
     yes: bool,
@@ -67,6 +82,16 @@ pub fn run(arguments: &Deploy) -> Exit {
     let socket = host::control_socket_of(&arguments.manifest);
     let (service, expected) = (&arguments.service, arguments.if_generation);
     let progress = Progress::start("deploying: checking, building, proving");
+    if let Some(share) = arguments.shadow {
+        let copies = Copies {
+            share,
+            writes: arguments.writes,
+            lose_state: arguments.yes,
+        };
+        let tried = client::shadow(&socket, service, bytes, &copies, expected);
+        drop(progress);
+        return change::show(tried, arguments.json, change::tried);
+    }
     let Some(steps) = &arguments.canary else {
         let changed = client::deploy(&socket, service, bytes, arguments.yes, expected);
         drop(progress);

@@ -75,10 +75,10 @@ fn table(out: &mut impl Write, status: &HostStatus) -> std::io::Result<()> {
             row.calls,
             cause(row),
         )?;
-        if let Some(Candidate { revision, share }) = &row.candidate {
+        if let Some(Candidate { revision, exposure }) = &row.candidate {
             writeln!(
                 out,
-                "{:name$}  revision {revision} is on trial with {share} of the requests",
+                "{:name$}  revision {revision} is on trial with {exposure}",
                 ""
             )?;
         }

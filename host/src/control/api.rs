@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::problem::{self, PROBLEM_JSON, Problem};
 use super::refused::Refused;
-use super::{call, canary, change, history, life};
+use super::{call, canary, change, history, life, shadow};
 use crate::artifact::MAX_COMPONENT_BYTES;
 use crate::deploy::Running;
 use crate::host::Host;
@@ -146,6 +146,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(canary::set))
         .routes(routes!(canary::promoted))
         .routes(routes!(canary::aborted))
+        .routes(routes!(shadow::found))
         .routes(routes!(history::history))
         .routes(routes!(history::events))
         .merge(with_components())
@@ -157,6 +158,7 @@ fn with_components() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(change::deployed))
         .routes(routes!(canary::begun))
+        .routes(routes!(shadow::begun))
         .layer(DefaultBodyLimit::max(largest))
 }
 

@@ -9,12 +9,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skep_core::name::ServiceName;
 use skep_core::rollout::Share;
+use skep_core::shadow::Report;
 use skep_core::status::{Crashes, HostStatus};
 
 use super::api::JSON_BYTES;
 use super::{
-    Apply, ControlError, Order, Ordered, Past, Planned, Problem, Refused, Returned, Rollback,
-    SetShare, Trial,
+    Apply, ControlError, Copies, Order, Ordered, Past, Planned, Problem, Refused, Returned,
+    Rollback, SetShare, Trial,
 };
 use crate::deploy::{Changed, Tried};
 use crate::journal::Recorded;
@@ -167,6 +168,37 @@ pub fn try_out(
         expected,
     };
     ask(path, &question)
+}
+
+/// Has the host at `path` let a component answer copies of what a service is asked.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn shadow(
+    path: &Path,
+    service: &ServiceName,
+    component: Vec<u8>,
+    copies: &Copies,
+    expected: Option<u64>,
+) -> Result<Result<Tried, Refused>, ControlError> {
+    let query = serde_urlencoded::to_string(copies).map_err(|_| ControlError::unexpected(path))?;
+    let question = Question {
+        request: &format!("POST /v1/services/{service}/shadow?{query}"),
+        body: component,
+        kind: "application/wasm",
+        patience: None,
+        expected,
+    };
+    ask(path, &question)
+}
+
+/// Asks the host at `path` what has been found of a component that gets copies of what a service is
+/// asked; none if there is none.
+///
+/// # Errors
+/// See [`ControlError`].
+pub fn shadow_report(path: &Path, service: &ServiceName) -> Result<Option<Report>, ControlError> {
+    found(path, &format!("GET /v1/services/{service}/shadow"), 200)
 }
 
 /// Has the host at `path` give what is on trial another share.

@@ -180,6 +180,7 @@ impl Refused {
             ChangeError::OnTrial { .. }
             | ChangeError::StateLost { .. }
             | ChangeError::OneState { .. }
+            | ChangeError::NothingToCopy { .. }
             | ChangeError::NothingOnTrial
             | ChangeError::NothingNew
             | ChangeError::NoLedger

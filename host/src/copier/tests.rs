@@ -442,6 +442,8 @@ proptest! {
                 if found.is_empty() {
                     let made = Message::of(values, &pair.types).unwrap();
                     assert_eq!(made.bytes, passed.bytes, "{values:?}");
+                    let read = passed.values(&pair.types).unwrap();
+                    assert!(same(&read, values), "passed {values:?}, read {read:?}");
                 }
                 {
                     let Last { store, .. } = &mut *pair.last.lock().await;

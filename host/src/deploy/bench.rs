@@ -11,11 +11,11 @@ use skep_core::name::ServiceName;
 
 use super::Application;
 use super::build::{Built, Order, build, routes};
-use super::canary::OnTrial;
 use super::http::gateway_settings;
 use super::ledger::{Applied, Ledger};
 use super::machinery::Machinery;
 use super::member::{Chronicle, Draft, Member, Members};
+use super::trial::OnTrial;
 use crate::generation::{Generation, Slot};
 use crate::supervisor::Desk;
 use crate::task;

@@ -77,6 +77,12 @@ pub enum ChangeError {
         /// Which.
         service: ServiceName,
     },
+    /// A worker gets no copies.
+    #[error("`{service}` is a worker: nobody asks it anything that could be copied")]
+    NothingToCopy {
+        /// Which.
+        service: ServiceName,
+    },
     /// Something else is on trial.
     #[error(
         "revision {revision} of `{service}` is on trial; `skep promote` it or `skep abort` it first"

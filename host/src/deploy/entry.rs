@@ -8,8 +8,8 @@ use skep_core::name::ServiceName;
 
 use super::Application;
 use super::bench::{Bench, Prepared};
-use super::canary::Tried;
 use super::ledger::{Applied, Ledger, LedgerError, Noted, record};
+use super::trial::Tried;
 use crate::artifact::Pin;
 use crate::task;
 
@@ -18,7 +18,7 @@ pub(super) struct Entry {
     ledger: Ledger,
     reason: Reason,
     /// Figures that led to it.
-    evidence: Value,
+    pub(super) evidence: Value,
     pub(super) noted: Noted,
     /// What is in memory may be lost, where it cannot be handed over.
     pub(super) state_may_be_lost: bool,
@@ -69,7 +69,17 @@ impl Entry {
 
     /// It has come to nothing.
     pub(super) async fn refuse(self, why: String) {
-        task::blocking(move || self.ledger.refuse(&self.noted, &self.reason, &why)).await;
+        task::blocking(move || {
+            let Entry {
+                ledger,
+                reason,
+                evidence,
+                noted,
+                ..
+            } = self;
+            ledger.refuse(&noted, &reason, &why, evidence);
+        })
+        .await;
     }
 
     /// It is what serves after the next start, whatever ends this host.

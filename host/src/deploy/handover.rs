@@ -245,6 +245,7 @@ async fn ask(
         mutual: true,
         presence: None,
         spent: Spent::default(),
+        repeatable: None,
     };
     let answered = member
         .service()

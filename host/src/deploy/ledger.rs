@@ -14,8 +14,8 @@ use skep_core::generation::{Base, Generation, Placed, Reason};
 use skep_core::manifest::Manifest;
 use skep_core::name::ServiceName;
 
-use super::canary::Tried;
 use super::member::Members;
+use super::trial::Tried;
 use super::{Application, DeployError};
 use crate::artifact::{Artifact, ArtifactError, Digest, Pin, Store, StoreError};
 use crate::journal::{Event, Intent, IntentId, Journal, JournalError};
@@ -181,19 +181,16 @@ impl Ledger {
         })
     }
 
-    /// It serves a share of the requests. That is told, but a host that starts again knows nothing of
+    /// It serves a share of the requests, or gets copies of calls. That is told, but a host that starts again knows nothing of
     /// it.
     pub(super) fn on_trial(&self, reason: &Reason, tried: &Tried) {
-        let share = tried.share;
-        let text = format!(
-            "{} is on trial with {share} of the requests",
-            describe(reason)
-        );
+        let exposure = tried.exposure;
+        let text = format!("{} is on trial with {exposure}", describe(reason));
         let mut event = event("on-trial", Some(reason), text);
         let change = tried.services.first();
         event.revision = change.and_then(|change| change.to);
         event.generation = Some(tried.generation);
-        event.evidence = serde_json::json!({ "share": share, "services": tried.services });
+        event.evidence = serde_json::json!(tried);
         self.note(&event);
     }
 
@@ -205,12 +202,13 @@ impl Ledger {
     }
 
     /// It has come to nothing.
-    pub(super) fn refuse(&self, noted: &Noted, reason: &Reason, why: &str) {
-        let event = event(
+    pub(super) fn refuse(&self, noted: &Noted, reason: &Reason, why: &str, evidence: Value) {
+        let mut event = event(
             "refused",
             Some(reason),
             format!("{} was refused: {why}", describe(reason)),
         );
+        event.evidence = evidence;
         if let Err(error) = self.journal.settle(noted.intent, &[event]) {
             tracing::warn!("a refused change is not settled in the journal: {error}");
         }

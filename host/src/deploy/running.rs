@@ -17,12 +17,10 @@ use skep_core::generation::Reason;
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 use skep_core::plan::{Plan, Side};
-use skep_core::rollout::Share;
-use skep_core::status::{Candidate, ServiceStatus};
+use skep_core::status::ServiceStatus;
 use tokio::sync::Mutex;
 
 use super::bench::{Bench, Books, Kept, Prepared};
-use super::canary::candidate;
 use super::change::arrangement;
 use super::change_error::ChangeError;
 use super::difference::{ContractChange, contract_changes};
@@ -32,6 +30,7 @@ use super::member::{Member, Members};
 use super::opening::Opening;
 use super::recipe::Recipe;
 use super::resume::Resumption;
+use super::trial::OnShow;
 use super::{Application, DeployError, witness};
 use crate::artifact::Artifact;
 use crate::generation::{Generation, Serving};
@@ -84,8 +83,8 @@ pub(crate) struct Roster {
     pub(crate) members: Members,
     /// Those that served before them, kept to come back to.
     pub(crate) standby: Members,
-    /// Those that are on trial, and for what share of the requests.
-    pub(crate) trial: Option<(Vec<Arc<Member>>, Share)>,
+    /// What is on trial.
+    pub(crate) trial: Option<OnShow>,
 }
 
 /// A state of the application that somebody wants.
@@ -357,7 +356,7 @@ impl Running {
     /// Whether it serves, or is on trial.
     pub(super) fn still_has(&self, member: &Arc<Member>) -> bool {
         let roster = self.roster();
-        let trial = roster.trial.iter().flat_map(|(candidates, _)| candidates);
+        let trial = roster.trial.iter().flat_map(|trial| &trial.candidates);
         let mut all = roster.members.values().chain(trial);
         all.any(|one| Arc::ptr_eq(one, member))
     }
@@ -406,9 +405,9 @@ impl Roster {
     /// All services for a listing.
     pub(crate) fn rows(&self) -> Vec<ServiceStatus> {
         let row = |(name, member): (&ServiceName, &Arc<Member>)| {
-            let candidate = candidate(self, name);
+            let trial = self.trial.as_ref();
             ServiceStatus {
-                candidate: candidate.map(|(revision, share)| Candidate { revision, share }),
+                candidate: trial.and_then(|trial| trial.candidate(name)),
                 ..member.status()
             }
         };

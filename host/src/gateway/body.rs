@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
@@ -105,6 +106,24 @@ impl IncomingBody {
         }
         let read = 0;
         IncomingBody(From::Service(Passed { body, limit, read }))
+    }
+
+    /// The same once more; none if it is not whole yet, or has trailers.
+    pub(crate) fn copy(&self) -> Option<IncomingBody> {
+        let data = match &self.0 {
+            From::Nobody => return Some(IncomingBody::empty()),
+            From::Client(open) => {
+                let whole = open.over || open.incoming.is_end_stream();
+                let plain = whole && open.ahead_trailers.is_none() && open.report.fault().is_none();
+                plain.then(|| open.ahead.clone().unwrap_or_default())?
+            }
+            From::Service(passed) => {
+                return passed.body.is_end_stream().then(IncomingBody::empty);
+            }
+        };
+        let limit = data.len() as u64;
+        let body = Full::new(data).map_err(|never| match never {});
+        Some(IncomingBody::passed_on(body.boxed_unsync(), limit))
     }
 
     /// A body of at most `limit` bytes, from a client that keeps this pace.

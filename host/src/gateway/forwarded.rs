@@ -49,6 +49,7 @@ pub(crate) struct Asked {
 
 /// What a guest finds in its request's headers beside what the client sent. It is written when a
 /// guest asks for headers, which many never do.
+#[derive(Clone)]
 pub(crate) struct Stamp {
     asked: Arc<Asked>,
     id: HeaderValue,

@@ -13,7 +13,7 @@ mod shape;
 
 use std::sync::Arc;
 
-use wasmtime::component::{ResourceAny, ResourceDynamic, Val};
+use wasmtime::component::{ResourceAny, ResourceDynamic, Type, Val};
 use wasmtime::{AsContextMut, StoreContextMut, format_err};
 
 use self::shape::Leaf;
@@ -108,6 +108,28 @@ impl Cargo {
                 instance: values.instance.clone(),
             }),
         })
+    }
+
+    /// The same once more, if it is nothing but data.
+    pub(crate) fn copy_plain(&self) -> Option<Cargo> {
+        Some(match self {
+            Cargo::Message(parcel) => Cargo::Message(Parcel {
+                message: parcel.message.copy(|_| None)?,
+                instance: Whose::Any,
+            }),
+            Cargo::Values(values) if values.leaves.is_empty() => {
+                Cargo::Values(Values::plain(values.values.clone()))
+            }
+            Cargo::Values(_) => return None,
+        })
+    }
+
+    /// The values, which are of these types and nothing but data; none if they are not.
+    pub(crate) fn into_values(self, types: &[Type]) -> Option<Vec<Val>> {
+        match self {
+            Cargo::Message(parcel) => parcel.message.values(types),
+            Cargo::Values(values) => Some(values.into_plain()),
+        }
     }
 
     /// How many bytes it is; none where values cross one by one.

@@ -50,6 +50,16 @@ impl Errand {
         }
     }
 
+    /// The errand of a copy, which goes by that generation, and which nobody waits for.
+    pub(crate) fn apart(&self, generation: Arc<Generation>) -> Errand {
+        Errand {
+            generation: Some(generation),
+            trace: None,
+            waiting: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether that instance waits for it.
     pub(crate) fn is_awaited_by(&self, instance: u64) -> bool {
         let mut waiting = self.waiting.as_ref();

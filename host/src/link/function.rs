@@ -24,7 +24,8 @@ use crate::trace::Spent;
 pub(super) struct Link {
     caller: Arc<str>,
     policy: Arc<Policy>,
-    idempotent: bool,
+    /// If it may be made twice: the types of its results.
+    repeatable: Option<Arc<[Type]>>,
     function: Function,
     mutual: bool,
     is_async: bool,
@@ -45,10 +46,11 @@ impl Link {
     ) -> Result<Arc<Link>, Uncrossable> {
         let results: Vec<Type> = ty.results().collect();
         let signature = signature(ty, resources, wire.policy.callee().name())?;
+        let repeatable = wire.policy.is_idempotent(name);
         Ok(Arc::new(Link {
             caller: caller.clone(),
             policy: wire.policy.clone(),
-            idempotent: wire.policy.is_idempotent(name),
+            repeatable: repeatable.then(|| results.as_slice().into()),
             function: Function {
                 interface: wire.export.clone(),
                 name: name.into(),
@@ -156,7 +158,7 @@ impl Link {
     ) -> Result<Cargo, CallError> {
         match called {
             Ok(invocation) => {
-                let call = pin!(self.policy.call(invocation, self.idempotent));
+                let call = pin!(self.policy.call(invocation));
                 Apart { meter, call }.await
             }
             Err(cause) => Err(self.policy.callee().call_error(&self.function, cause)),
@@ -216,6 +218,7 @@ impl Link {
                 .has_pipes()
                 .then(|| state.holdings().presence()),
             spent: Spent::default(),
+            repeatable: self.repeatable.clone(),
         })
     }
 }

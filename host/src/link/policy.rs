@@ -69,11 +69,7 @@ impl Policy {
     ///
     /// # Errors
     /// If the callee was not there, or failed, or the link does not let the call through.
-    pub(super) async fn call(
-        &self,
-        mut invocation: Invocation,
-        idempotent: bool,
-    ) -> Result<Cargo, CallError> {
+    pub(super) async fn call(&self, mut invocation: Invocation) -> Result<Cargo, CallError> {
         let mut now = Instant::now();
         let _place = match self.place() {
             Ok(place) => place,
@@ -91,7 +87,7 @@ impl Policy {
         let mut pause = FIRST_PAUSE;
         let mut retries = 0;
         let cause = loop {
-            let spare = match idempotent {
+            let spare = match invocation.repeatable.is_some() {
                 true => invocation.arguments.copy(),
                 false => None,
             };

@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::Error as HttpError;
 
 use super::cutting::Alarm;
+use super::shadow::Watched;
 use super::{Admission, Call, Doing, Lost, Revision, Service};
 use crate::instance::once::{BodyEvent, OnceBody};
 use crate::instance::shared::{SharedBody, SharedBodyError};
@@ -119,6 +120,8 @@ pub(crate) struct AnswerBody {
     cpu: Duration,
     instance: u64,
     error: Option<BodyError>,
+    /// Whoever compares it with what a candidate answers.
+    watched: Option<Box<Watched>>,
 }
 
 impl AnswerBody {
@@ -178,7 +181,13 @@ impl AnswerBody {
             cpu: Duration::ZERO,
             instance: 0,
             error: None,
+            watched: None,
         }
+    }
+
+    /// From now on that is shown what passes.
+    pub(super) fn watch(&mut self, watched: Watched) {
+        self.watched = Some(Box::new(watched));
     }
 
     /// Whose place it still holds.
@@ -387,14 +396,9 @@ impl AnswerBody {
             }
         });
     }
-}
 
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    fn poll_source(
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let (Source::Whole(_), Some(error)) = (&self.source, &self.error) {
@@ -414,6 +418,38 @@ impl Body for AnswerBody {
             Source::Shared(_) => self.poll_shared(cx),
             Source::Over => Poll::Ready(None),
         }
+    }
+
+    fn show(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(watched) = &mut self.watched {
+                    watched.frame(frame.data_ref());
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(watched) = self.watched.take() {
+                    watched.broken(error);
+                }
+            }
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_source(cx);
+        if self.watched.is_some() {
+            self.show(&polled);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -436,6 +472,9 @@ impl Body for AnswerBody {
 impl Drop for AnswerBody {
     fn drop(&mut self) {
         if self.is_whole() {
+            if let Some(watched) = self.watched.take() {
+                watched.whole();
+            }
             self.let_go();
         } else if let Source::Shared(body) = &self.source {
             body.abandon();

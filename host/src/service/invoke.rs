@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::component::Type;
 
 use super::lease::{Lease, NotToBeHad, Seat};
 use super::{
     CallCause, CallError, Closed, Doing, Door, Function, Lost, Refused, Revision, Service,
 };
 use crate::gateway::RequestId;
+use crate::generation::Generation;
 use crate::instance::Failure;
 use crate::instance::call::{Calling, NotDone, Order};
 use crate::instance::cargo::{Cargo, Signature};
@@ -43,6 +45,8 @@ pub(crate) struct Invocation {
     pub(crate) presence: Option<Presence>,
     /// What the latest attempt took, as far as it is known.
     pub(crate) spent: Spent,
+    /// If it may be made twice: the types of its results.
+    pub(crate) repeatable: Option<Arc<[Type]>>,
 }
 
 /// The instance that is to answer.
@@ -81,13 +85,31 @@ impl Service {
         invocation: &mut Invocation,
         now: Instant,
     ) -> Result<Cargo, Unanswered> {
-        let Some((span, inner)) = invocation.span(&self.name) else {
-            return self.attempt(invocation, now).await;
+        let copied = self.tap.copy_call(invocation);
+        let answered = match invocation.span(&self.name) {
+            None => self.attempt(invocation, now).await,
+            Some((span, inner)) => {
+                let traced = self.traced(invocation, now, span, inner);
+                Box::pin(traced).await
+            }
         };
+        if let Some(original) = copied {
+            original.answered(&answered);
+        }
+        answered
+    }
+
+    async fn traced(
+        self: &Arc<Self>,
+        invocation: &mut Invocation,
+        now: Instant,
+        span: Open,
+        inner: Arc<Trace>,
+    ) -> Result<Cargo, Unanswered> {
         let arguments = invocation.arguments.bytes();
         invocation.spent = Spent::default();
         let outer = invocation.errand.trace.replace(inner);
-        let answered = Box::pin(self.attempt(invocation, now)).await;
+        let answered = self.attempt(invocation, now).await;
         invocation.errand.trace = outer;
         match &answered {
             Ok(results) => {
@@ -449,6 +471,27 @@ impl Unanswered {
 }
 
 impl Invocation {
+    /// The same once more, going by that generation and in no trace; none if something of it is there but
+    /// once.
+    pub(super) fn copy(&self, generation: Arc<Generation>) -> Option<Invocation> {
+        let anywhere = matches!(self.wanted, Wanted::Any | Wanted::Rather(_));
+        if !anywhere || self.signature.gives_own() || self.signature.has_pipes() {
+            return None;
+        }
+        Some(Invocation {
+            caller: self.caller.clone(),
+            function: self.function.clone(),
+            errand: self.errand.apart(generation),
+            arguments: self.arguments.copy_plain()?,
+            signature: self.signature.clone(),
+            wanted: Wanted::Any,
+            mutual: false,
+            presence: None,
+            spent: Spent::default(),
+            repeatable: None,
+        })
+    }
+
     /// The span of an attempt, and the trace as the callee is to have it; none if nobody wants to
     /// know.
     pub(crate) fn span(&self, callee: &Arc<str>) -> Option<(Open, Arc<Trace>)> {

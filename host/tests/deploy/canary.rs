@@ -15,7 +15,7 @@ fn try_out(host: &Host, service: &str, mode: char, arguments: &[&str]) -> super:
 }
 
 /// How many of so many requests saw version 2 of the leaf. None sees both.
-async fn on_trial(host: &Host, requests: usize) -> usize {
+pub(super) async fn on_trial(host: &Host, requests: usize) -> usize {
     let mut connection = Connection::http1(host).await;
     let mut tried = 0;
     for _ in 0..requests {

@@ -70,6 +70,24 @@ async fn a_count_goes_on_from_revision_to_revision_and_back() {
     );
 }
 
+#[tokio::test]
+async fn a_shadow_counts_for_itself_until_it_serves() {
+    let host = keeping().start().await;
+    let mut connection = Connection::http1(&host).await;
+    for count in 1..=5 {
+        assert_eq!(next(&mut connection).await, (1, count));
+    }
+    deploy(&host, 2, '0', &["--shadow"]).expect(0);
+    for count in 6..=8 {
+        assert_eq!(next(&mut connection).await, (1, count));
+    }
+    // Beside what serves it cannot.
+    let beside = host.command("promote", &["--to", "50%"]).expect(1);
+    beside.says(&["two revisions of it cannot serve side by side"]);
+    host.command("promote", &[]).expect(0);
+    assert_eq!(next(&mut connection).await, (2, 9));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_no_count_is_lost_or_given_twice() {
     let host = keeping().start().await;

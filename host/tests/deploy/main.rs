@@ -25,6 +25,7 @@ mod plans;
 mod probation;
 mod recovery;
 mod refusals;
+mod shadow;
 mod swaps;
 mod takeover;
 mod versioned;

@@ -1,4 +1,5 @@
-//! A trial: what is new serves a share of the requests, until it is promoted or aborted.
+//! A trial: what is new serves a share of the requests, or gets copies of calls (`shadow`), until it is
+//! promoted or aborted.
 //!
 //! A trial is not acknowledged: a host that starts again knows nothing of it. What serves is decided
 //! request by request, at the gateway: whatever a request leads to goes by the same generation.
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use skep_core::name::ServiceName;
-use skep_core::rollout::{Share, Steps};
+use skep_core::rollout::{Exposure, Share, Steps};
+use skep_core::shadow::Report;
+use skep_core::status::Candidate;
 
 use super::bench::{Bench, Prepared};
 use super::change::{Changed, ServiceChange, differences, to_its_end};
@@ -18,6 +21,7 @@ use super::handover;
 use super::member::Member;
 use super::probation::Watch;
 use super::running::{Roster, Running, Wanted};
+use super::shadow::{self, Shadowed};
 use crate::generation::Trial;
 use crate::sticky::Sticky;
 use crate::task;
@@ -38,21 +42,26 @@ pub struct Canary {
 pub struct Tried {
     /// The generation that serves all others.
     pub generation: u64,
-    /// Of all requests: `5%`.
-    #[schema(value_type = String)]
-    pub share: Share,
+    /// What it gets.
+    #[serde(flatten)]
+    pub exposure: Exposure,
     /// What is on trial.
     pub services: Vec<ServiceChange>,
+    /// Of what got copies and gets none any more: what has been found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Report>,
 }
 
 /// What is on trial.
 pub(super) struct OnTrial {
-    prepared: Prepared,
-    entry: Entry,
-    share: Share,
-    sticky: Option<Sticky>,
+    pub(super) prepared: Prepared,
+    pub(super) entry: Entry,
+    pub(super) exposure: Exposure,
+    pub(super) sticky: Option<Sticky>,
+    /// While it gets copies.
+    pub(super) shadowed: Vec<Arc<Shadowed>>,
     /// What it grows by. It ends with the trial, or when somebody sets the share.
-    steps: Option<task::Own<()>>,
+    pub(super) steps: Option<task::Own<()>>,
 }
 
 impl OnTrial {
@@ -71,8 +80,9 @@ impl OnTrial {
     fn told(&self, before: &Roster) -> Tried {
         Tried {
             generation: before.generation.number(),
-            share: self.share,
+            exposure: self.exposure,
             services: differences(&before.members, &self.prepared.members),
+            found: Vec::new(),
         }
     }
 }
@@ -89,29 +99,18 @@ impl Running {
         expected: Option<u64>,
         canary: Canary,
     ) -> Result<Tried, ChangeError> {
-        let running = self.clone();
         // Nothing is, as long as both are there; and where there can be but one, that is said.
         wanted.state_may_be_lost = true;
+        let running = self.clone();
         to_its_end(async move {
             let mut bench = running.bench.lock().await;
-            let before = running.roster();
-            if wanted.is_there(&before) {
-                return Err(ChangeError::NothingNew);
-            }
-            let prepared = running.ready(&mut bench, &before, wanted, expected);
-            let (prepared, entry) = prepared.await?;
-            let refused = match handover::stateful(&before, &prepared) {
-                Some(service) => Some(ChangeError::OneState { service }),
-                None => prepared
-                    .candidates
-                    .is_empty()
-                    .then_some(ChangeError::NothingNew),
+            let stateful = |before: &Roster, prepared: &Prepared| {
+                let service = handover::stateful(before, prepared)?;
+                Some(ChangeError::OneState { service })
             };
-            if let Some(error) = refused {
-                let why = "it cannot be on trial";
-                running.give_up(&before, prepared, entry, &error, why).await;
-                return Err(error);
-            }
+            let (before, prepared, entry) = running
+                .candidates(&mut bench, wanted, expected, stateful)
+                .await?;
             let Canary {
                 steps,
                 pause,
@@ -120,36 +119,83 @@ impl Running {
             let trial = OnTrial {
                 prepared,
                 entry,
-                share: steps.first(),
+                exposure: Exposure::Share(steps.first()),
                 sticky,
+                shadowed: Vec::new(),
                 steps: running.step_by_step(&steps, pause),
             };
-            running.show(&before, &trial);
-            let told = trial.told(&before);
-            trial.entry.note(&told).await;
-            let watch = Watch::new(&trial.prepared.candidates, &before, None);
-            bench.trial = Some(trial);
-            if let Some(watch) = watch {
-                watch.begin(&running);
-            }
-            Ok(told)
+            running.watch_trial(&before, &trial);
+            Ok(running.begin(&mut bench, &before, trial).await)
         })
         .await
     }
 
-    /// The trial goes on with another share, and stays there.
+    /// Builds and proves what is to be on trial, unless there is something against that.
+    pub(super) async fn candidates(
+        &self,
+        bench: &mut Bench,
+        wanted: Wanted,
+        expected: Option<u64>,
+        against: impl FnOnce(&Roster, &Prepared) -> Option<ChangeError>,
+    ) -> Result<(Arc<Roster>, Prepared, Entry), ChangeError> {
+        let before = self.roster();
+        if wanted.is_there(&before) {
+            return Err(ChangeError::NothingNew);
+        }
+        let (prepared, entry) = self.ready(bench, &before, wanted, expected).await?;
+        let nothing = prepared.candidates.is_empty();
+        let refused = match nothing {
+            true => Some(ChangeError::NothingNew),
+            false => against(&before, &prepared),
+        };
+        match refused {
+            None => Ok((before, prepared, entry)),
+            Some(error) => {
+                let why = "it cannot be on trial";
+                self.give_up(&before, prepared, entry, &error, why).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// It is on trial from now on.
+    pub(super) async fn begin(&self, bench: &mut Bench, before: &Roster, trial: OnTrial) -> Tried {
+        self.show(before, &trial);
+        let told = trial.told(before);
+        trial.entry.note(&told).await;
+        bench.trial = Some(trial);
+        told
+    }
+
+    fn watch_trial(self: &Arc<Self>, before: &Roster, trial: &OnTrial) {
+        let watch = Watch::new(&trial.prepared.candidates, before, None);
+        if let Some(watch) = watch {
+            watch.begin(self);
+        }
+    }
+
+    /// The trial goes on with another share, and stays there. What got copies so far answers from now on.
     ///
     /// # Errors
-    /// If nothing is on trial.
-    pub async fn set_share(&self, share: Share) -> Result<Tried, ChangeError> {
+    /// If nothing is on trial, or what is cannot serve beside what does.
+    pub async fn set_share(self: &Arc<Self>, share: Share) -> Result<Tried, ChangeError> {
         let mut bench = self.bench.lock().await;
         let trial = bench.trial.as_mut().ok_or(ChangeError::NothingOnTrial)?;
+        let before = self.roster();
+        if let Some(service) = handover::stateful(&before, &trial.prepared) {
+            return Err(ChangeError::OneState { service });
+        }
         trial.steps = None;
-        Ok(self.grow(trial, share).await)
+        let found = shadow::end(&mut trial.shadowed);
+        let told = self.grow(trial, share).await;
+        if !found.is_empty() {
+            self.watch_trial(&before, trial);
+        }
+        Ok(Tried { found, ..told })
     }
 
     async fn grow(&self, trial: &mut OnTrial, share: Share) -> Tried {
-        trial.share = share;
+        trial.exposure = Exposure::Share(share);
         let before = self.roster();
         self.show(&before, trial);
         let told = trial.told(&before);
@@ -218,8 +264,15 @@ impl Running {
         self.may_change(&before, None)?;
         let trial = bench.trial.take().ok_or(ChangeError::NothingOnTrial)?;
         let OnTrial {
-            prepared, entry, ..
+            prepared,
+            mut entry,
+            mut shadowed,
+            ..
         } = trial;
+        let found = shadow::end(&mut shadowed);
+        if !found.is_empty() {
+            entry.evidence = serde_json::json!({ "shadow": shadow::brief(&found) });
+        }
         self.commit(bench, &before, prepared, entry, began).await
     }
 
@@ -254,9 +307,10 @@ impl Running {
         Ok(self.end_trial(trial, bad).await)
     }
 
-    async fn end_trial(&self, trial: OnTrial, why: ChangeError) -> Tried {
+    async fn end_trial(&self, mut trial: OnTrial, why: ChangeError) -> Tried {
         let before = self.roster();
         let told = trial.told(&before);
+        let found = shadow::end(&mut trial.shadowed);
         self.serving.switch(before.generation.clone());
         self.roster.store(Arc::new(Roster {
             trial: None,
@@ -264,33 +318,58 @@ impl Running {
         }));
         let over = "its trial is over";
         let OnTrial {
-            prepared, entry, ..
+            prepared,
+            mut entry,
+            ..
         } = trial;
+        if !found.is_empty() {
+            entry.evidence = serde_json::json!({ "shadow": shadow::brief(&found) });
+        }
         self.give_up(&before, prepared, entry, &why, over).await;
-        told
+        Tried { found, ..told }
     }
 
     fn show(&self, before: &Roster, trial: &OnTrial) {
-        let (share, sticky) = (trial.share, trial.sticky.clone());
-        let candidates = trial.prepared.candidates.clone();
+        let OnTrial {
+            prepared, exposure, ..
+        } = trial;
         self.roster.store(Arc::new(Roster {
-            trial: Some((candidates, share)),
+            trial: Some(OnShow {
+                candidates: prepared.candidates.clone(),
+                exposure: *exposure,
+                shadowed: trial.shadowed.clone(),
+            }),
             ..before.clone()
         }));
-        let generation = trial.prepared.generation.clone();
-        let trial = Trial {
-            generation,
-            share,
-            sticky,
+        let share = match *exposure {
+            Exposure::Share(share) => Some(share),
+            Exposure::Shadow(_) => None,
         };
-        self.serving.show(before.generation.clone(), Some(trial));
+        let trial = share.map(|share| Trial {
+            generation: prepared.generation.clone(),
+            share,
+            sticky: trial.sticky.clone(),
+        });
+        self.serving.show(before.generation.clone(), trial);
     }
 }
 
-/// The service and its candidate that are on trial.
-pub(crate) fn candidate(roster: &Roster, service: &ServiceName) -> Option<(u32, Share)> {
-    let (candidates, share) = roster.trial.as_ref()?;
-    let mut candidates = candidates.iter();
-    let candidate = candidates.find(|candidate| candidate.name() == service)?;
-    Some((candidate.number(), *share))
+/// What is on trial, as others see it.
+#[derive(Clone)]
+pub(crate) struct OnShow {
+    pub(super) candidates: Vec<Arc<Member>>,
+    exposure: Exposure,
+    pub(super) shadowed: Vec<Arc<Shadowed>>,
+}
+
+impl OnShow {
+    /// The candidate of that service, if it has one.
+    pub(crate) fn candidate(&self, service: &ServiceName) -> Option<Candidate> {
+        let mut candidates = self.candidates.iter();
+        let candidate = candidates.find(|candidate| candidate.name() == service)?;
+        Some(Candidate {
+            revision: candidate.number(),
+            exposure: self.exposure,
+        })
+    }
 }
