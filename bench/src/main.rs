@@ -15,6 +15,7 @@
 
 mod case;
 mod client;
+mod control;
 mod http;
 mod load;
 mod machine;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::case::Case;
+use crate::control::Control;
 use crate::http::Connection;
 use crate::measure;
 use crate::plan::Bench;
@@ -95,11 +96,10 @@ fn one_round(
         };
         let key = Key::new(NAME, SKEP_REUSE, name);
         let stop = AtomicBool::new(name == STEADY.0);
-        let skep = bench.programs.skep.as_path();
         let measured = std::thread::scope(|scope| {
             let swapping = scope.spawn(|| match name == COMPILING.0 {
-                true => parts.compile_until(skep, &stop, round),
-                false => parts.deploy_until(skep, &stop),
+                true => parts.compile_until(&stop, round),
+                false => parts.deploy_until(&stop),
             });
             let measured = measure::measure(bench, server, &case, &key, round, results);
             stop.store(true, Ordering::Relaxed);
@@ -183,13 +183,9 @@ impl Parts {
     }
 
     fn deploy(&self, skep: &Path, version: u32) -> Result<()> {
-        self.deploy_file(skep, "leaf", &format!("leaf-{version}.wasm"))
-    }
-
-    fn deploy_file(&self, skep: &Path, service: &str, file: &str) -> Result<()> {
         let said = Command::new(skep)
-            .args(["deploy", service])
-            .arg(self.directory.join(file))
+            .args(["deploy", "leaf"])
+            .arg(self.directory.join(format!("leaf-{version}.wasm")))
             .arg(self.manifest())
             .stdin(Stdio::null())
             .output()
@@ -199,10 +195,17 @@ impl Parts {
         Ok(())
     }
 
-    fn deploy_until(&self, skep: &Path, stop: &AtomicBool) -> Result<usize> {
+    fn deploy_until(&self, stop: &AtomicBool) -> Result<usize> {
+        let control = Control::of(&self.manifest());
+        let file = |version| self.directory.join(format!("leaf-{version}.wasm"));
+        let versions = (2..2 + VERSIONS).map(|version| std::fs::read(file(version)));
+        let versions: Vec<Vec<u8>> = versions.collect::<std::io::Result<_>>()?;
         let mut swaps = 0;
-        while !stop.load(Ordering::Relaxed) {
-            self.deploy(skep, 2 + swaps as u32 % VERSIONS)?;
+        for version in versions.iter().cycle() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            control.deploy("leaf", version)?;
             swaps += 1;
             std::thread::sleep(BETWEEN);
         }
@@ -210,14 +213,14 @@ impl Parts {
     }
 
     /// Each is another one, so that none has been compiled before.
-    fn compile_until(&self, skep: &Path, stop: &AtomicBool, round: usize) -> Result<usize> {
+    fn compile_until(&self, stop: &AtomicBool, round: usize) -> Result<usize> {
+        let control = Control::of(&self.manifest());
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let mut seed = u64::from(now.subsec_nanos()) + ((round as u64) << 32);
         let mut compiled = 0;
         while !stop.load(Ordering::Relaxed) {
             let component = heavy::heavy(&self.aside, HEAVY, seed);
-            std::fs::write(self.directory.join("heavy.wasm"), component)?;
-            self.deploy_file(skep, "aside", "heavy.wasm")?;
+            control.deploy("aside", &component)?;
             seed += 1;
             compiled += 1;
         }
@@ -265,10 +268,11 @@ fn marked(built: &[u8], version: u32) -> Result<Vec<u8>> {
 pub(super) fn method(bench: &Bench) -> String {
     format!(
         "Three services in one process, instances kept: a request asks the first, which calls the other \
-         two. {CONNECTIONS} requests at a time, {} rounds of {} s; in the second case `skep deploy` gives \
-         the last of them another component every {} ms, one of {VERSIONS} that have been compiled and \
-         are not kept warm; in the third a fourth service gets components of {} MB, one after the other, \
-         none of which has been compiled. *Deploy to answer* is from the start of the command to the end of the first \
+         two. {CONNECTIONS} requests at a time, {} rounds of {} s; in the second case the last of \
+         them gets another component every {} ms, one of {VERSIONS} that have been compiled and are not kept \
+         warm; in the third a fourth service gets components of {} MB, one after the other, none of which \
+         has been compiled. Both are deployed by the control API, as if from another machine. *Deploy to \
+         answer* is from the start of `skep deploy` to the end of the first \
          answer by what it deploys, without load, {} times in a round: it holds the start of a process, \
          and four waits for the disk.",
         bench.rounds,
