@@ -16,6 +16,7 @@
 //! - [`heard`]: what is believed of a request's head
 //! - [`plan`]: what has to change so that what runs becomes what is wanted
 //! - [`generation`]: what is recorded of an application, and what a start makes of the record
+//! - [`change`]: the walk of a change of what serves, and every way back
 //! - [`lifecycle`]: the state machine of one service
 //! - [`supervision`]: the lives of all services of an application: their order and their groups
 //! - [`status`]: the rows that listings show
@@ -50,6 +51,7 @@ pub mod link;
 pub mod route;
 pub mod shadow;
 
+pub mod change;
 pub mod generation;
 pub mod plan;
 
