@@ -12,16 +12,15 @@ mod check;
 mod difference;
 mod entry;
 mod handover;
+mod hands;
 mod http;
 mod ledger;
 mod links;
 mod machinery;
 mod member;
-mod opening;
 mod probation;
 mod recipe;
 mod resume;
-mod retire;
 mod running;
 mod shadow;
 mod trial;
@@ -30,32 +29,36 @@ mod witness;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use skep_core::change::Application as Changing;
 use skep_core::contract::Interface;
 use skep_core::instances::HandlerKind;
 use skep_core::lifecycle;
 use skep_core::manifest::{Manifest, Mistake, Service};
 use skep_core::name::ServiceName;
 
-pub use self::aside::AsideError;
+pub use self::aside::{AsideError, LendError};
 pub use self::build::{Order, build};
 pub use self::change::{Changed, ServiceChange};
 pub use self::change_error::ChangeError;
 pub use self::difference::ContractChange;
 pub use self::handover::HandoverError;
+pub use self::hands::Hands;
 pub(crate) use self::http::connection_limits;
 pub use self::ledger::{Ledger, LedgerError};
 use self::links::starts_after;
 pub use self::links::{Link, Links};
 pub use self::machinery::{Machinery, MachineryError};
 pub use self::resume::{OpenError, Opened, Resumption, open};
+pub(crate) use self::running::rows;
 pub use self::running::{Running, Unwritten, Wanted};
-pub use self::shadow::Shadowing;
 pub use self::trial::{Canary, Tried};
 use crate::artifact::{Artifact, Description, Digest, GrantNeeded, ItemKind, Role};
 use crate::capability::Linked;
 use crate::engine::Kind;
+pub use skep_core::change::Shadowing;
 
 /// A manifest with its components, found fit to be built.
 #[derive(Clone, Debug)]
@@ -210,6 +213,21 @@ impl Application {
         for part in self.parts.values() {
             part.artifact.forget_bytes();
         }
+    }
+}
+
+impl Changing for Application {
+    fn services(&self) -> impl Iterator<Item = ServiceName> {
+        self.manifest.services.keys().cloned()
+    }
+
+    fn component(&self, service: &ServiceName) -> Option<Digest> {
+        let part = self.parts.get(service)?;
+        Some(part.artifact.digest())
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        self.manifest.http.drain_timeout
     }
 }
 

@@ -115,12 +115,7 @@ pub(crate) struct Trial {
 }
 
 impl Serving {
-    /// From now on new requests get this one.
-    pub(crate) fn switch(&self, to: Arc<Generation>) {
-        self.show(to, None);
-    }
-
-    /// The same, but for those that get another on trial.
+    /// From now on new requests get this one, but for those that get another on trial.
     pub(crate) fn show(&self, stable: Arc<Generation>, trial: Option<Trial>) {
         self.0.store(Some(Arc::new(Shown { stable, trial })));
     }

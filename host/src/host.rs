@@ -295,7 +295,7 @@ impl Host {
                 memory_pressure: memory.pressure(),
                 available_bytes: seen.available(),
                 host: usage::read(&engines),
-                services: roster.rows(),
+                services: deploy::rows(&roster),
             }
         }
     }

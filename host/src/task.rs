@@ -122,7 +122,7 @@ where
 
 /// A task that ends with whoever waits for it. Its result is none if it panicked, which has been
 /// reported.
-pub(crate) struct Own<T>(JoinHandle<Option<T>>);
+pub struct Own<T>(JoinHandle<Option<T>>);
 
 /// Spawns `future` as [`spawn`] does; dropping what is returned cancels it.
 pub(crate) fn own<F>(kind: Kind, future: F) -> Own<F::Output>

@@ -12,7 +12,7 @@ use skep_core::rollout::{Share, Steps};
 use utoipa::ToSchema;
 
 use super::api::Api;
-use super::change::{Served, sent, served, tried_out};
+use super::change::{Served, is_overtaken, sent, served, tried_out};
 use super::precondition::IfMatch;
 use super::problem::{Asked, Named, Problem, Queried, Sent};
 use super::refused::{Refused, Unchanged};
@@ -101,17 +101,21 @@ pub(super) async fn begun(
     Queried(trial): Queried<Trial>,
     Sent(bytes): Sent,
 ) -> Result<Json<Tried>, Refused> {
-    let (wanted, _) = sent(&api, service, bytes).await?;
     let steps = Steps::new(trial.steps);
     let steps =
         steps.map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let canary = Canary {
         steps,
         pause: trial.pause.map_or(PAUSE, |Pause(pause)| pause),
-        sticky: trial.sticky,
+        draw: trial.sticky,
     };
-    let tried = api.running.try_out(wanted, expected, canary).await;
-    tried_out(tried)
+    loop {
+        let (wanted, _) = sent(&api, service.clone(), bytes.clone()).await?;
+        let tried = api.running.try_out(wanted, expected, canary.clone()).await;
+        if !matches!(&tried, Err(error) if is_overtaken(error, expected)) {
+            return tried_out(tried);
+        }
+    }
 }
 
 /// Give what is on trial another share of the requests

@@ -1,7 +1,6 @@
 //! The control API's changes of the application.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -9,6 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use skep_core::change::Refusal;
 use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 use skep_core::plan::Plan;
@@ -107,18 +107,28 @@ pub(super) async fn deployed(
     Queried(meant): Queried<Meant>,
     Sent(bytes): Sent,
 ) -> Result<Served, Refused> {
-    let (mut wanted, contract) = sent(&api, service, bytes).await?;
-    wanted.state_may_be_lost = meant.lose_state;
-    match change(&api.running, wanted, expected).await {
-        Ok(Served(changed)) => Ok(Served(Changed {
-            contract,
-            ..changed
-        })),
-        Err(refused) => Err(Refused {
-            contract,
-            ..refused
-        }),
+    loop {
+        let (mut wanted, contract) = sent(&api, service.clone(), bytes.clone()).await?;
+        wanted.state_may_be_lost = meant.lose_state;
+        return match api.running.change(wanted, expected).await {
+            Err(error) if is_overtaken(&error, expected) => continue,
+            Ok(changed) => Ok(Served(Changed {
+                contract,
+                ..changed
+            })),
+            Err(error) => Err(Refused {
+                contract,
+                ..Refused::of_change(&error)
+            }),
+        };
     }
+}
+
+/// Whether somebody else has changed something while this was put together, and who asked for it does not
+/// go by what served then: it is to be put together anew.
+pub(super) fn is_overtaken(error: &ChangeError, expected: Option<u64>) -> bool {
+    let is_conflict = matches!(error, ChangeError::Refused(Refusal::Conflict { .. }));
+    is_conflict && expected.is_none()
 }
 
 /// What a component that was sent makes of the application, and what others notice of that.
@@ -170,14 +180,20 @@ pub(super) async fn rolled_back(
     IfMatch(expected): IfMatch,
     Asked(asked): Asked<Rollback>,
 ) -> Result<Served, Refused> {
-    let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
-    let wanted = apart(move || {
-        let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
-        wanted.map_err(|error| Refused::of_deploy(&error))
-    });
-    let mut wanted = wanted.await??;
-    wanted.state_may_be_lost = asked.lose_state;
-    change(&api.running, wanted, expected).await
+    loop {
+        let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
+        let (service, revision) = (service.clone(), asked.revision);
+        let wanted = apart(move || {
+            let wanted = running.earlier(&ledger, &service, revision, "asked for");
+            wanted.map_err(|error| Refused::of_deploy(&error))
+        });
+        let mut wanted = wanted.await??;
+        wanted.state_may_be_lost = asked.lose_state;
+        let changed = api.running.change(wanted, expected).await;
+        if !matches!(&changed, Err(error) if is_overtaken(error, expected)) {
+            return served(changed);
+        }
+    }
 }
 
 /// Apply a manifest, whole or not at all
@@ -210,7 +226,7 @@ pub(super) async fn applied(
     let state_may_be_lost = asked.lose_state;
     let mut wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
     wanted.state_may_be_lost = state_may_be_lost;
-    change(&api.running, wanted, expected).await
+    served(api.running.change(wanted, expected).await)
 }
 
 /// What applying a manifest would change
@@ -253,14 +269,6 @@ fn read(asked: &Apply) -> Result<Application, Refused> {
 fn open_ledger(running: &Running) -> Result<Ledger, Refused> {
     let ledger = running.open_ledger();
     ledger.map_err(|error| Refused::of_change(&error))
-}
-
-async fn change(
-    running: &Arc<Running>,
-    wanted: Wanted,
-    expected: Option<u64>,
-) -> Result<Served, Refused> {
-    served(running.change(wanted, expected).await)
 }
 
 /// What is answered to a change.

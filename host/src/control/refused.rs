@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
+use skep_core::change::Refusal;
 use skep_core::manifest::Mistake;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
@@ -176,29 +177,18 @@ impl Refused {
     /// Why it was not made.
     pub(crate) fn of_change(error: &ChangeError) -> Refused {
         let (status, step) = match error {
-            ChangeError::Conflict { .. } => (StatusCode::PRECONDITION_FAILED, Step::Read),
-            ChangeError::OnTrial { .. }
-            | ChangeError::StateLost { .. }
-            | ChangeError::OneState { .. }
-            | ChangeError::NothingToCopy { .. }
-            | ChangeError::NothingOnTrial
-            | ChangeError::NothingNew
-            | ChangeError::NoLedger
-            | ChangeError::Aborted
-            | ChangeError::Bad { .. } => (StatusCode::CONFLICT, Step::Read),
-            ChangeError::Stopping
-            | ChangeError::BeingReplaced
-            | ChangeError::Ledger(LedgerError::Journal(JournalError::Lent)) => {
+            ChangeError::Refused(refusal) => refused(refusal),
+            ChangeError::NoLedger => (StatusCode::CONFLICT, Step::Read),
+            ChangeError::Ledger(LedgerError::Journal(JournalError::Lent)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Step::Read)
             }
             ChangeError::Ledger(_) => (StatusCode::INSUFFICIENT_STORAGE, Step::Switch),
-            ChangeError::NeedsNewStart { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Check),
+            ChangeError::NeedsNewStart { .. } | ChangeError::Apart(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Step::Check)
+            }
             ChangeError::Mistakes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Build),
             ChangeError::Machinery(_) => (StatusCode::INTERNAL_SERVER_ERROR, Step::Build),
-            ChangeError::NotReady { .. } | ChangeError::Handover { .. } => {
-                (StatusCode::UNPROCESSABLE_ENTITY, Step::Prove)
-            }
-            ChangeError::Lost => (StatusCode::INTERNAL_SERVER_ERROR, Step::Switch),
+            ChangeError::Handover { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Prove),
         };
         let mut refused = Refused::new(status, step, error);
         if let ChangeError::Mistakes {
@@ -209,5 +199,24 @@ impl Refused {
             refused.show(source_text, mistakes);
         }
         refused
+    }
+}
+
+/// What the walk of a change says no to.
+fn refused(refusal: &Refusal) -> (StatusCode, Step) {
+    match refusal {
+        Refusal::Conflict { .. } => (StatusCode::PRECONDITION_FAILED, Step::Read),
+        Refusal::OnTrial { .. }
+        | Refusal::StateLost { .. }
+        | Refusal::OneState { .. }
+        | Refusal::NothingToCopy { .. }
+        | Refusal::NothingOnTrial
+        | Refusal::NothingNew
+        | Refusal::Aborted
+        | Refusal::Beside { .. }
+        | Refusal::Bad { .. } => (StatusCode::CONFLICT, Step::Read),
+        Refusal::Stopping | Refusal::BeingReplaced => (StatusCode::SERVICE_UNAVAILABLE, Step::Read),
+        Refusal::NotReady { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Step::Prove),
+        Refusal::Lost => (StatusCode::INTERNAL_SERVER_ERROR, Step::Switch),
     }
 }

@@ -10,7 +10,7 @@ use skep_core::rollout::Share;
 use skep_core::shadow::Report;
 
 use super::api::Api;
-use super::change::{sent, tried_out};
+use super::change::{is_overtaken, sent, tried_out};
 use super::precondition::IfMatch;
 use super::problem::{Named, PROBLEM_JSON, Problem, Queried, Sent};
 use super::refused::{Refused, Unchanged};
@@ -70,14 +70,18 @@ pub(super) async fn begun(
     Queried(copies): Queried<Copies>,
     Sent(bytes): Sent,
 ) -> Result<Json<Tried>, Refused> {
-    let (mut wanted, _) = sent(&api, service, bytes).await?;
-    wanted.state_may_be_lost = copies.lose_state;
     let shadowing = Shadowing {
         share: copies.share,
         writes: copies.writes,
     };
-    let tried = api.running.shadow(wanted, expected, shadowing).await;
-    tried_out(tried)
+    loop {
+        let (mut wanted, _) = sent(&api, service.clone(), bytes.clone()).await?;
+        wanted.state_may_be_lost = copies.lose_state;
+        let tried = api.running.shadow(wanted, expected, shadowing).await;
+        if !matches!(&tried, Err(error) if is_overtaken(error, expected)) {
+            return tried_out(tried);
+        }
+    }
 }
 
 /// What has been found of a component that gets copies of what a service is asked

@@ -1,21 +1,22 @@
 //! Where the next state of the application is made: what is new is built and gets its supervisor, and
 //! a generation is put together of that and of what goes on.
 //!
-//! Before it: `change` (or, for the first, `running`) knows what is wanted. After it: `change` proves it.
+//! Before it: the walk of a change knows what is wanted. After it: the same proves it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use skep_core::change::{self, Prepared};
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 
 use super::Application;
 use super::build::{Built, Order, build, routes};
+use super::hands::Hands;
 use super::http::gateway_settings;
 use super::ledger::{Applied, Ledger};
 use super::machinery::Machinery;
-use super::member::{Chronicle, Draft, Member, Members};
-use super::trial::OnTrial;
+use super::member::{Chronicle, Draft, Members};
 use crate::generation::{Generation, Slot};
 use crate::supervisor::Desk;
 use crate::task;
@@ -27,34 +28,12 @@ pub(super) struct Books {
 }
 
 /// What changes are made with.
-pub(super) struct Bench {
+pub struct Bench {
     pub(super) machinery: Machinery,
     slots: BTreeMap<ServiceName, Slot>,
     chronicles: BTreeMap<ServiceName, Chronicle>,
-    /// The latest revision of each service.
-    numbers: BTreeMap<ServiceName, u32>,
     /// None: nothing is written down.
     pub(super) books: Option<Books>,
-    /// What is on trial.
-    pub(super) trial: Option<OnTrial>,
-}
-
-/// What goes on, of what runs.
-#[derive(Default)]
-pub(super) struct Kept {
-    /// Those that have the recipe that is wanted.
-    pub(super) members: Members,
-    /// How often each service was restarted so far.
-    pub(super) restarts: BTreeMap<ServiceName, u64>,
-}
-
-/// The state of the application that a change makes, before it serves.
-pub(super) struct Prepared {
-    pub(super) generation: Arc<Generation>,
-    pub(super) application: Arc<Application>,
-    pub(super) members: Members,
-    /// Of them, those that are new.
-    pub(super) candidates: Vec<Arc<Member>>,
 }
 
 impl Bench {
@@ -64,37 +43,33 @@ impl Bench {
             machinery,
             slots: BTreeMap::new(),
             chronicles: BTreeMap::new(),
-            numbers: BTreeMap::new(),
             books,
-            trial: None,
         }
     }
 
-    /// Makes what is to serve, but for what is kept.
+    /// Makes what is ordered.
+    ///
+    /// # Errors
+    /// All mistakes at once.
     pub(super) async fn prepare(
         &mut self,
         desk: &Arc<Desk>,
-        application: &Arc<Application>,
-        kept: Kept,
-        number: u64,
-        revisions: &BTreeMap<ServiceName, u32>,
-    ) -> Result<Prepared, Vec<Mistake>> {
-        let Kept {
-            mut members,
-            restarts,
-        } = kept;
+        order: change::Order<'_, Hands>,
+    ) -> Result<Prepared<Hands>, Vec<Mistake>> {
+        let (application, mut members) = (order.application, order.kept);
         let mut drafts = Vec::new();
         for name in application.manifest.services.keys() {
             let slots = self.slots.len();
             self.slots.entry(name.clone()).or_insert(Slot(slots));
-            if members.contains_key(name) {
+            let Some(number) = order
+                .revisions
+                .get(name)
+                .filter(|_| !members.contains_key(name))
+            else {
                 continue;
-            }
-            let latest = self.numbers.get(name);
-            let number = revisions.get(name).copied();
-            let number = number.unwrap_or_else(|| latest.map_or(1, |latest| latest + 1));
+            };
             let chronicle = self.chronicles.entry(name.clone()).or_default();
-            drafts.extend(Draft::new(application, name, number, chronicle.clone()));
+            drafts.extend(Draft::new(application, name, *number, chronicle.clone()));
         }
         let built = self.build(application, &drafts).await?;
         application.forget_bytes();
@@ -104,14 +79,13 @@ impl Bench {
             let Some(settings) = application.manifest.services.get(&name) else {
                 continue;
             };
-            let restarts = restarts.get(&name).copied().unwrap_or_default();
-            let latest = self.numbers.entry(name.clone()).or_default();
-            *latest = draft.order.number.max(*latest);
+            let before = order.before.and_then(|before| before.members.get(&name));
+            let restarts = before.map_or(0, |before| before.restarts());
             let member = draft.hire(desk, settings, built, restarts);
             candidates.push(member.clone());
             members.insert(name, member);
         }
-        let generation = self.generation(number, application, &members)?;
+        let generation = self.generation(order.number, application, &members)?;
         for candidate in &candidates {
             candidate.home().is(&generation);
         }

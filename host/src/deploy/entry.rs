@@ -1,42 +1,45 @@
 //! What is written down of one change, from its beginning to its end.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
+use skep_core::change::{Prepared, Tried};
 use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
+use skep_core::shadow::Report;
 
-use super::Application;
-use super::bench::{Bench, Prepared};
+use super::bench::Bench;
+use super::hands::Hands;
 use super::ledger::{Applied, Ledger, LedgerError, Noted, record};
-use super::trial::Tried;
+use super::running::Wanted;
+use super::shadow;
 use crate::artifact::Pin;
 use crate::task;
 
 /// See the module.
-pub(super) struct Entry {
+pub struct Entry {
     ledger: Ledger,
     reason: Reason,
     /// Figures that led to it.
-    pub(super) evidence: Value,
-    pub(super) noted: Noted,
-    /// What is in memory may be lost, where it cannot be handed over.
-    pub(super) state_may_be_lost: bool,
+    evidence: Value,
+    noted: Noted,
     /// The services whose components come from where the manifest says.
-    pub(super) from_disk: Vec<ServiceName>,
+    from_disk: Vec<ServiceName>,
     /// Keep the components until a generation names them.
     pins: Vec<Pin>,
 }
 
 impl Entry {
-    /// Keeps the components, and notes what is about to be done to these services.
+    /// Keeps the components, and notes what is about to be done to these services, whose new revisions
+    /// get no lesser numbers than these.
     pub(super) async fn begin(
         ledger: &Ledger,
-        application: &Arc<Application>,
-        (reason, evidence): (Reason, Value),
-        services: Vec<ServiceName>,
+        wanted: &Wanted,
+        services: BTreeMap<ServiceName, u32>,
     ) -> Result<Entry, LedgerError> {
-        let (ledger, application) = (ledger.clone(), application.clone());
+        let (ledger, application) = (ledger.clone(), wanted.application.clone());
+        let (reason, evidence) = (wanted.reason.clone(), wanted.evidence.clone());
+        let from_disk = wanted.from_disk.clone();
         let begin = move || {
             let pins = ledger.keep(&application)?;
             let noted = ledger.begin(&reason, services)?;
@@ -44,21 +47,22 @@ impl Entry {
                 ledger,
                 reason,
                 evidence,
-                state_may_be_lost: false,
                 noted,
-                from_disk: Vec::new(),
+                from_disk,
                 pins,
             })
         };
         task::blocking(begin).await
     }
 
-    /// Whether it is a way back to what has been before.
-    pub(super) fn goes_back(&self) -> bool {
-        matches!(
-            self.reason,
-            Reason::Rollback { .. } | Reason::Restore { .. }
-        )
+    /// Of each service that gets a new one.
+    pub(super) fn revisions(&self) -> &BTreeMap<ServiceName, u32> {
+        &self.noted.revisions
+    }
+
+    /// What copies of calls have shown leads to what becomes of it.
+    pub(super) fn found(&mut self, found: &[Report]) {
+        self.evidence = serde_json::json!({ "shadow": shadow::brief(found) });
     }
 
     /// It is on trial.
@@ -86,7 +90,7 @@ impl Entry {
     pub(super) async fn commit(
         &mut self,
         bench: &mut Bench,
-        prepared: &Prepared,
+        prepared: &Prepared<Hands>,
     ) -> Result<(), LedgerError> {
         let Some(books) = &mut bench.books else {
             return Ok(());

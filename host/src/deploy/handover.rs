@@ -1,33 +1,27 @@
-//! What a service has in memory, when another revision takes its place: it is handed over where both can
-//! (`wit/handover`), and is lost otherwise, which somebody has to want.
-//!
-//! Whoever calls the service meanwhile waits at its door; whoever comes to the old one afterwards, because
-//! the request began with an earlier generation, is answered by the new one: there is one state.
+//! What a service has in memory goes to the revision that takes its place (`wit/handover`). When that is
+//! done, and that the state is lost otherwise, is decided in `skep_core::change`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use skep_core::name::ServiceName;
+use skep_core::change::Pair;
 use wasmtime::component::Val;
 
-use super::bench::Prepared;
 use super::change_error::ChangeError;
 use super::member::Member;
-use super::running::Roster;
 use crate::instance::cargo::{Cargo, Signature, Values};
 use crate::instance::errand::Errand;
 use crate::service::{Function, Invocation, Wanted};
 use crate::trace::Spent;
 
-/// What a service exports that hands over its state.
-pub(super) const INTERFACE: &str = "skep:handover/state@0.1.0";
+pub(super) use skep_core::change::HANDOVER as INTERFACE;
 
 /// The caller's name in reports of crashes. No service can have it: there is a space in it.
 const CALLER: &str = "the host";
 
 /// What those who wait see as the reason.
-const PAUSED: &str = "its state is being handed over to another revision";
+pub(super) const PAUSED: &str = "its state is being handed over to another revision";
 
 /// How long what is under way may take to end, where `restart.hold` says nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -69,160 +63,85 @@ pub enum HandoverError {
     },
 }
 
-/// A revision and what takes its place.
-struct Pair {
-    from: Arc<Member>,
-    to: Arc<Member>,
-}
-
-/// States that have been handed over; until it is settled, whoever wants them waits.
-#[derive(Default)]
-pub(super) struct HandedOver(Vec<Pair>);
-
-/// Services that keep their state in memory and cannot hand it over, where another revision is to take
-/// their place.
-pub(super) fn losses(before: &Roster, prepared: &Prepared) -> Vec<ServiceName> {
-    let lost = pairs(before, prepared).filter(|pair| pair.from.keeps_state() && !pair.can());
-    lost.map(|pair| pair.from.name().clone()).collect()
-}
-
-/// Services that keep their state in memory, of which another revision is to take the place.
-pub(super) fn stateful(before: &Roster, prepared: &Prepared) -> Option<ServiceName> {
-    let mut pairs = pairs(before, prepared);
-    let kept = pairs.find(|pair| pair.from.keeps_state() || pair.can())?;
-    Some(kept.from.name().clone())
-}
-
-fn pairs<'a>(before: &'a Roster, prepared: &'a Prepared) -> impl Iterator<Item = Pair> {
-    before.members.iter().filter_map(|(name, from)| {
-        let to = prepared.members.get(name)?;
-        let is_new = !Arc::ptr_eq(from, to) && !from.is_worker() && !to.is_worker();
-        is_new.then(|| Pair {
-            from: from.clone(),
-            to: to.clone(),
-        })
-    })
-}
-
-impl HandedOver {
-    /// Hands over all that can be. `anyway`: what fails is told and lost.
-    ///
-    /// # Errors
-    /// If one of them is not to be had; then all is as before.
-    pub(super) async fn from(
-        before: &Roster,
-        prepared: &Prepared,
-        anyway: bool,
-    ) -> Result<HandedOver, ChangeError> {
-        let mut done = HandedOver::default();
-        for pair in pairs(before, prepared).filter(Pair::can) {
-            pair.from.service().pause(PAUSED);
-            let began = Instant::now();
-            let handed = pair.hand_over().await;
-            let service = pair.from.name().clone();
-            let (from, to) = (pair.from.number(), pair.to.number());
-            match handed {
-                Ok(bytes) => {
-                    let ms = began.elapsed().as_secs_f64() * 1e3;
-                    tracing::info!(%service, revision = to, from, bytes, ms, "took over the state");
-                    done.0.push(pair);
-                }
-                Err(error) if anyway => {
-                    tracing::error!(%service, revision = to, from, "the state is lost: {error}");
-                    done.0.push(pair);
-                }
-                Err(error) => {
-                    pair.keep();
-                    done.undo();
-                    return Err(ChangeError::Handover {
-                        service,
-                        revision: to,
-                        error,
-                    });
-                }
-            }
+/// Empties the old one, and hands what it has in memory to the new one.
+pub(super) async fn hand_over(pair: &Pair<Member>) -> Result<(), ChangeError> {
+    let began = Instant::now();
+    let (service, from) = (pair.from.name().clone(), pair.from.number());
+    let revision = pair.to.number();
+    match bytes_handed_over(pair).await {
+        Ok(bytes) => {
+            let ms = began.elapsed().as_secs_f64() * 1e3;
+            tracing::info!(%service, revision, from, bytes, ms, "took over the state");
+            Ok(())
         }
-        Ok(done)
-    }
-
-    /// The switch has been made: whoever waits goes on with the new ones.
-    pub(super) fn settle(self) {
-        for Pair { from, to } in self.0 {
-            // It may have been the other way round before.
-            to.revision().handed_over.store(false, Ordering::Release);
-            to.service().resume();
-            from.revision().handed_over.store(true, Ordering::Release);
-            from.service().move_to(to.service().clone());
-        }
-    }
-
-    /// There is no switch: the old ones go on with what they have.
-    pub(super) fn undo(self) {
-        for pair in self.0 {
-            pair.keep();
-        }
+        Err(error) => Err(ChangeError::Handover {
+            service,
+            revision,
+            error,
+        }),
     }
 }
 
-impl Pair {
-    fn can(&self) -> bool {
-        self.from.hands_over() && self.to.hands_over()
-    }
+/// The old one goes on with what it has.
+pub(super) fn keep(member: &Member) {
+    let revision = member.revision();
+    revision.handed_over.store(false, Ordering::Release);
+    member.service().resume();
+}
 
-    fn keep(&self) {
-        self.from
-            .revision()
-            .handed_over
-            .store(false, Ordering::Release);
-        self.from.service().resume();
-    }
+/// The switch has been made: whoever waits goes on with the new one.
+pub(super) fn settle(Pair { from, to }: &Pair<Member>) {
+    // It may have been the other way round before.
+    to.revision().handed_over.store(false, Ordering::Release);
+    to.service().resume();
+    from.revision().handed_over.store(true, Ordering::Release);
+    from.service().move_to(to.service().clone());
+}
 
-    /// Answers how many bytes it was.
-    async fn hand_over(&self) -> Result<usize, HandoverError> {
-        let Pair { from, to } = self;
-        let patience = from.hold().max(PATIENCE);
-        let revision = from.revision();
-        let emptied = async {
-            let places = revision.emptied().await;
-            // A handle's calls go by no door.
-            while revision.leased() > 0 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            // From here on nobody is served there, however early he came.
-            revision.handed_over.store(true, Ordering::Release);
-            places
-        };
-        let emptied = tokio::time::timeout(patience, emptied).await;
-        let _places = emptied.map_err(|_| HandoverError::Busy {
-            in_flight: revision.in_flight(),
-            handles: revision.leased(),
-            patience,
-        })?;
-        let state = ask(from, "save", Vec::new()).await?;
-        let Some(Val::List(bytes)) = &state else {
-            return Err(unexpected(from, "save"));
-        };
-        let bytes = bytes.len();
-        let version = Val::Record(vec![
-            ("revision".to_owned(), Val::U32(from.number())),
-            (
-                "component".to_owned(),
-                Val::String(from.digest().to_string()),
-            ),
-        ]);
-        let arguments = state.into_iter().chain([version]).collect();
-        match ask(to, "restore", arguments).await? {
-            Some(Val::Result(Ok(_))) => Ok(bytes),
-            Some(Val::Result(Err(Some(reason)))) => Err(HandoverError::Refused {
-                revision: to.number(),
-                from: from.number(),
-                reason: match *reason {
-                    Val::String(reason) => reason,
-                    _ => "it does not say why".to_owned(),
-                },
-            }),
-            _ => Err(unexpected(to, "restore")),
+/// Answers how many it was.
+async fn bytes_handed_over(Pair { from, to }: &Pair<Member>) -> Result<usize, HandoverError> {
+    let patience = from.hold().max(PATIENCE);
+    let revision = from.revision();
+    let emptied = async {
+        let places = revision.emptied().await;
+        // A handle's calls go by no door; and what has been kept to come back to may be at something.
+        while revision.leased() + to.revision().in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        // From here on nobody is served there, however early he came.
+        revision.handed_over.store(true, Ordering::Release);
+        places
+    };
+    let emptied = tokio::time::timeout(patience, emptied).await;
+    let _places = emptied.map_err(|_| HandoverError::Busy {
+        in_flight: revision.in_flight(),
+        handles: revision.leased(),
+        patience,
+    })?;
+    let state = ask(from, "save", Vec::new()).await?;
+    let Some(Val::List(bytes)) = &state else {
+        return Err(unexpected(from, "save"));
+    };
+    let bytes = bytes.len();
+    let version = Val::Record(vec![
+        ("revision".to_owned(), Val::U32(from.number())),
+        (
+            "component".to_owned(),
+            Val::String(from.digest().to_string()),
+        ),
+    ]);
+    let arguments = state.into_iter().chain([version]).collect();
+    match ask(to, "restore", arguments).await? {
+        Some(Val::Result(Ok(_))) => Ok(bytes),
+        Some(Val::Result(Err(Some(reason)))) => Err(HandoverError::Refused {
+            revision: to.number(),
+            from: from.number(),
+            reason: match *reason {
+                Val::String(reason) => reason,
+                _ => "it does not say why".to_owned(),
+            },
+        }),
+        _ => Err(unexpected(to, "restore")),
     }
 }
 

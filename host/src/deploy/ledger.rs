@@ -10,12 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde_json::Value;
+use skep_core::change::Tried;
 use skep_core::generation::{Base, Generation, Placed, Reason};
 use skep_core::manifest::Manifest;
 use skep_core::name::ServiceName;
 
 use super::member::Members;
-use super::trial::Tried;
 use super::{Application, DeployError};
 use crate::artifact::{Artifact, ArtifactError, Digest, Pin, Store, StoreError};
 use crate::journal::{Event, Intent, IntentId, Journal, JournalError};
@@ -164,16 +164,18 @@ impl Ledger {
         Ok(pins)
     }
 
-    /// Notes what is about to be done. Its new revisions have their numbers from here.
+    /// Notes what is about to be done to these services. Their new revisions have their numbers from
+    /// here, no lesser ones than these.
     pub(super) fn begin(
         &self,
         reason: &Reason,
-        services: Vec<ServiceName>,
+        least: BTreeMap<ServiceName, u32>,
     ) -> Result<Noted, LedgerError> {
         let begun = self.journal.begin(&Intent {
             time_ms: now_ms(),
             what: describe(reason),
-            services,
+            services: least.keys().cloned().collect(),
+            least,
         })?;
         Ok(Noted {
             intent: begun.intent,
@@ -181,8 +183,8 @@ impl Ledger {
         })
     }
 
-    /// It serves a share of the requests, or gets copies of calls. That is told, but a host that starts again knows nothing of
-    /// it.
+    /// It serves a share of the requests, or gets copies of calls. That is told, but a host that starts
+    /// again knows nothing of it.
     pub(super) fn on_trial(&self, reason: &Reason, tried: &Tried) {
         let exposure = tried.exposure;
         let text = format!("{} is on trial with {exposure}", describe(reason));

@@ -1,9 +1,9 @@
 //! A revision of a service as it runs: its handle, its supervisor, and what it was made from.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use skep_core::change;
 use skep_core::instances::HandlerKind;
 use skep_core::lifecycle::{Cause, CauseKind, Phase, Settings as Rules};
 use skep_core::manifest;
@@ -119,7 +119,7 @@ impl Draft {
 }
 
 /// See the module.
-pub(crate) struct Member {
+pub struct Member {
     name: ServiceName,
     service: Arc<Service>,
     revision: Arc<Revision>,
@@ -207,17 +207,6 @@ impl Member {
     /// How long whoever calls it may be let wait.
     pub(super) fn hold(&self) -> Duration {
         self.hold
-    }
-
-    /// Whether what it keeps in memory is the service's state: it is there once, and lives on.
-    pub(super) fn keeps_state(&self) -> bool {
-        self.is_one
-    }
-
-    /// Whether it can hand its state over.
-    pub(super) fn hands_over(&self) -> bool {
-        let mut exports = self.revision.exports().iter();
-        exports.any(|export| export.name.text() == handover::INTERFACE)
     }
 
     /// What one of its instances holds, on average, in bytes.
@@ -359,6 +348,37 @@ impl Member {
     }
 }
 
+impl change::Member for Member {
+    fn service(&self) -> &ServiceName {
+        &self.name
+    }
+
+    fn number(&self) -> u32 {
+        self.number()
+    }
+
+    fn component(&self) -> Digest {
+        self.digest
+    }
+
+    fn is_worker(&self) -> bool {
+        self.is_worker()
+    }
+
+    fn keeps_state(&self) -> bool {
+        self.is_one
+    }
+
+    fn hands_over(&self) -> bool {
+        let mut exports = self.revision.exports().iter();
+        exports.any(|export| export.name.text() == handover::INTERFACE)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.phase().is_ready()
+    }
+}
+
 /// Whether a manifest wants one instance, for more than one request.
 pub(super) fn is_one(settings: &manifest::Service, role: Runs) -> bool {
     let kind = match role {
@@ -375,4 +395,4 @@ fn count(n: usize) -> u32 {
 }
 
 /// Members by the names of their services.
-pub(crate) type Members = BTreeMap<ServiceName, Arc<Member>>;
+pub(crate) type Members = change::Members<Member>;

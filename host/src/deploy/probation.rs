@@ -1,18 +1,14 @@
-//! Watches what was deployed, or is on trial, and takes it back by itself when it is worse than what
-//! served before it. `skep_core::probation` judges; this reads the figures and acts.
+//! How what was deployed, or is on trial, does beside what served before it. `skep_core::probation`
+//! judges; this reads the figures. What follows is decided in `skep_core::change`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skep_core::generation::Reason;
+use skep_core::change::Pair;
 use skep_core::probation::{Evidence, Judge, Verdict, Window};
 
-use super::Application;
-use super::change_error::ChangeError;
 use super::member::Member;
-use super::running::{Roster, Running, Wanted};
 use crate::service::Reading;
-use crate::task;
 
 /// Between two looks.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -21,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A candidate beside its predecessor.
-struct Pair {
+struct Comparison {
     candidate: Watched,
     predecessor: Watched,
     judge: Judge,
@@ -62,16 +58,16 @@ impl Watched {
     }
 }
 
-impl Pair {
+impl Comparison {
     /// None if the candidate is not to be watched.
-    fn new(candidate: &Arc<Member>, predecessor: &Arc<Member>) -> Option<Pair> {
+    fn new(candidate: &Arc<Member>, predecessor: &Arc<Member>) -> Option<Comparison> {
         let settings = candidate.probation();
-        if settings.length.is_zero() || candidate.is_worker() || predecessor.is_worker() {
+        if settings.length.is_zero() {
             return None;
         }
         let mut predecessor = Watched::new(predecessor);
         let baseline = predecessor.window();
-        Some(Pair {
+        Some(Comparison {
             candidate: Watched::new(candidate),
             predecessor,
             judge: Judge::new(settings.clone(), &baseline),
@@ -85,146 +81,52 @@ impl Pair {
     }
 }
 
-/// What is watched, and what it is taken back to.
-pub(super) struct Watch {
-    pairs: Vec<Pair>,
-    /// The generation that it serves in; none while it is on trial.
-    generation: Option<u64>,
-    before: Arc<Application>,
-    before_number: u64,
+/// Waits until one is bad, which is answered; or all have been found good, which on trial none is, or are
+/// not there any more.
+pub(super) async fn judged(
+    pairs: &[Pair<Member>],
+    on_trial: bool,
+    is_still_there: impl Fn(&Arc<Member>) -> bool,
+) -> Option<(Arc<Member>, Evidence)> {
+    let watched = pairs.iter();
+    let mut watched: Vec<Comparison> = watched
+        .filter_map(|pair| Comparison::new(&pair.to, &pair.from))
+        .collect();
+    let began = Instant::now();
+    let mut next = WINDOW;
+    loop {
+        watched.retain(|one| is_still_there(&one.candidate.member));
+        if watched.is_empty() {
+            return None;
+        }
+        // A crash is looked at at once, everything else once in a window.
+        let crashed = |one: &Comparison| one.candidate.crashes() > 0;
+        let age = began.elapsed();
+        if age >= next || watched.iter().any(crashed) {
+            next = age + WINDOW;
+            let bad = look(&mut watched, age, on_trial);
+            if bad.is_some() {
+                return bad;
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
-impl Watch {
-    /// Of candidates beside what they replace, or are on trial beside, if they serve in no generation
-    /// of their own yet. None if there is nothing to watch.
-    pub(super) fn new(
-        candidates: &[Arc<Member>],
-        before: &Roster,
-        generation: Option<u64>,
-    ) -> Option<Watch> {
-        let pair =
-            |candidate: &Arc<Member>| Pair::new(candidate, before.members.get(candidate.name())?);
-        let pairs: Vec<Pair> = candidates.iter().filter_map(pair).collect();
-        (!pairs.is_empty()).then(|| Watch {
-            pairs,
-            generation,
-            before: before.application.clone(),
-            before_number: before.generation.number(),
-        })
-    }
-
-    /// Until all have been found good, one is bad, or something else has taken their place.
-    pub(super) fn begin(mut self, running: &Arc<Running>) {
-        let running = running.clone();
-        task::spawn(task::Kind::Deploy, async move {
-            let began = Instant::now();
-            let mut next = WINDOW;
-            loop {
-                tokio::time::sleep(LOOK_EVERY).await;
-                self.pairs
-                    .retain(|pair| running.still_has(&pair.candidate.member));
-                if self.pairs.is_empty() {
-                    return;
-                }
-                // A crash is looked at at once, everything else once in a window.
-                let crashed = |pair: &Pair| pair.candidate.crashes() > 0;
-                let age = began.elapsed();
-                if age < next && !self.pairs.iter().any(crashed) {
-                    continue;
-                }
-                next = age + WINDOW;
-                if let Some((member, evidence)) = self.look(age) {
-                    return self.take_back(&running, &member, &evidence).await;
-                }
-            }
-        });
-    }
-
-    fn look(&mut self, age: Duration) -> Option<(Arc<Member>, Evidence)> {
-        let mut bad = None;
-        let trial = self.generation.is_none();
-        self.pairs.retain_mut(|pair| match pair.judge(age) {
-            Verdict::Bad(evidence) => {
-                bad.get_or_insert((pair.candidate.member.clone(), evidence));
-                true
-            }
-            // As long as it is on trial it is watched.
-            Verdict::Good => trial,
-            Verdict::Wait => trial || age < pair.length,
-        });
-        bad
-    }
-
-    async fn take_back(self, running: &Arc<Running>, member: &Arc<Member>, evidence: &Evidence) {
-        let service = member.name().clone();
-        tracing::error!(
-            %service,
-            revision = member.number(),
-            evidence = %serde_json::json!(evidence),
-            "taken back: {evidence}"
-        );
-        let because = evidence.to_string();
-        let done = match self.generation {
-            None => running.abort_for(member, &because).await.map(|_| ()),
-            Some(generation) => loop {
-                let wanted = self.wanted(running, member, generation, because.clone());
-                let Some((mut wanted, expected)) = wanted else {
-                    return;
-                };
-                wanted.evidence = serde_json::json!(evidence);
-                wanted.state_may_be_lost = true;
-                match running.change(wanted, Some(expected)).await {
-                    // Somebody else has changed something meanwhile.
-                    Err(ChangeError::Conflict { .. }) if running.still_has(member) => {}
-                    // The other host may yet fail, and this one go on.
-                    Err(ChangeError::BeingReplaced) => tokio::time::sleep(LOOK_EVERY).await,
-                    Err(ChangeError::Conflict { .. }) => return,
-                    changed => break changed.map(|_| ()),
-                }
-            },
-        };
-        if let Err(error) = done {
-            tracing::error!(
-                %service,
-                revision = member.number(),
-                "it could not be taken back: {}",
-                crate::log::chain(&error)
-            );
+fn look(
+    watched: &mut Vec<Comparison>,
+    age: Duration,
+    on_trial: bool,
+) -> Option<(Arc<Member>, Evidence)> {
+    let mut bad = None;
+    watched.retain_mut(|one| match one.judge(age) {
+        Verdict::Bad(evidence) => {
+            bad.get_or_insert((one.candidate.member.clone(), evidence));
+            true
         }
-    }
-
-    /// All that came with it goes with it; if something else has changed since, it alone.
-    fn wanted(
-        &self,
-        running: &Running,
-        member: &Arc<Member>,
-        generation: u64,
-        because: String,
-    ) -> Option<(Wanted, u64)> {
-        let roster = running.roster();
-        let now = roster.generation.number();
-        let service = member.name().clone();
-        let alone = Reason::Rollback {
-            service: service.clone(),
-            because: because.clone(),
-        };
-        if now == generation {
-            let reason = match self.pairs.len() {
-                1 => alone,
-                _ => Reason::Restore {
-                    generation: self.before_number,
-                    because,
-                },
-            };
-            let application = Application::clone(&self.before);
-            return Some((Wanted::new(application, reason), now));
-        }
-        match roster.application.with_service_of(&self.before, &service) {
-            Ok(application) => Some((Wanted::new(application, alone), now)),
-            Err(error) => {
-                tracing::error!(%service, "it cannot be taken back alone: {error}");
-                None
-            }
-        }
-    }
+        // As long as it is on trial it is watched.
+        Verdict::Good => on_trial,
+        Verdict::Wait => on_trial || age < one.length,
+    });
+    bad
 }

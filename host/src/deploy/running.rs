@@ -1,133 +1,48 @@
 //! The application as it runs, and the one way to change it: a change is a whole new state of the
 //! application, which takes the place of the one before at once or not at all.
 //!
-//! Before it: `host` or `control` has an application that has been read and checked. The walk of a
-//! change: what is new is built (`build`), starts beside what serves and has to become ready
-//! (`supervisor`), and then one store of a pointer (`generation`) sends new requests there. What was
-//! replaced ends what it is at (`retire`).
+//! Before it: `host` or `control` has an application that has been read and checked. How it comes to
+//! serve is decided in `skep_core::change`, which asks `hands` for each step.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex as ShortMutex;
-use serde_json::Value;
-use skep_core::generation::Reason;
+use skep_core::change::{self, First, Walk};
+use skep_core::generation::{self, Reason};
 use skep_core::manifest::Mistake;
 use skep_core::name::ServiceName;
 use skep_core::plan::{Plan, Side};
 use skep_core::status::ServiceStatus;
-use tokio::sync::Mutex;
 
-use super::bench::{Bench, Books, Kept, Prepared};
-use super::change::arrangement;
+use super::bench::{Bench, Books};
 use super::change_error::ChangeError;
 use super::difference::{ContractChange, contract_changes};
+use super::hands::Hands;
 use super::ledger::Ledger;
 use super::machinery::Machinery;
-use super::member::{Member, Members};
-use super::opening::Opening;
-use super::recipe::Recipe;
+use super::member::Member;
 use super::resume::Resumption;
-use super::trial::OnShow;
+use super::trial::candidate;
 use super::{Application, DeployError, witness};
-use crate::artifact::Artifact;
-use crate::generation::{Generation, Serving};
+use crate::artifact::{Artifact, Digest};
+use crate::generation::Serving;
 use crate::supervisor::Desk;
 use crate::task;
 
-/// How long the first start waits for services that are still starting before it lets clients in:
-/// they get 503 with Retry-After from those that are not ready.
-const FIRST_PATIENCE: Duration = Duration::from_secs(30);
+/// What runs, as others see it.
+pub(crate) type Roster = change::Roster<Hands>;
 
-/// How often the first start looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A state of the application that somebody wants.
+pub type Wanted = change::Wanted<Hands>;
+
+/// A start that serves, or is about to, and is not written down yet.
+pub type Unwritten = change::Unwritten<Hands>;
 
 /// See the module.
 pub struct Running {
-    pub(super) desk: Arc<Desk>,
-    pub(super) serving: Arc<Serving>,
-    pub(super) roster: ArcSwap<Roster>,
-    /// One change at a time.
-    pub(super) bench: Mutex<Bench>,
-    /// None: nothing is written down.
-    ledger: Option<Ledger>,
-    changes: ShortMutex<Changes>,
+    pub(super) walk: Arc<Walk<Hands>>,
     witness: OnceLock<task::Own<()>>,
-}
-
-/// Whether anything may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Changes {
-    /// It may.
-    Open,
-    /// Another host is about to take this one's place.
-    BeingReplaced,
-    /// The host stops: nothing changes any more.
-    Stopped,
-}
-
-/// A start that serves, or is about to, and is not written down yet.
-pub struct Unwritten {
-    opening: Opening,
-    prepared: Prepared,
-}
-
-/// What runs, as others see it.
-#[derive(Clone)]
-pub(crate) struct Roster {
-    pub(crate) generation: Arc<Generation>,
-    pub(crate) application: Arc<Application>,
-    /// Those that serve.
-    pub(crate) members: Members,
-    /// Those that served before them, kept to come back to.
-    pub(crate) standby: Members,
-    /// What is on trial.
-    pub(crate) trial: Option<OnShow>,
-}
-
-/// A state of the application that somebody wants.
-pub struct Wanted {
-    /// The whole of it.
-    pub application: Application,
-    /// Why.
-    pub reason: Reason,
-    /// Figures that led to it, for the journal.
-    pub(super) evidence: Value,
-    /// What services keep in memory may be lost, where it cannot be handed over.
-    pub state_may_be_lost: bool,
-    /// The numbers of those that have been before.
-    pub(super) revisions: BTreeMap<ServiceName, u32>,
-    /// Those whose components have just been read from where the manifest says.
-    pub(super) from_disk: Vec<ServiceName>,
-}
-
-impl Wanted {
-    /// All that is new in it has never been before.
-    pub fn new(application: Application, reason: Reason) -> Wanted {
-        Wanted {
-            application,
-            reason,
-            evidence: Value::Null,
-            state_may_be_lost: false,
-            revisions: BTreeMap::new(),
-            from_disk: Vec::new(),
-        }
-    }
-}
-
-impl Wanted {
-    /// Whether it is the deploy of a component that serves already.
-    pub(super) fn is_there(&self, roster: &Roster) -> bool {
-        let Reason::Deploy { service } = &self.reason else {
-            return false;
-        };
-        let part = self.application.parts.get(service);
-        let member = roster.members.get(service);
-        let same = member.zip(part);
-        same.is_some_and(|(member, part)| member.digest() == part.artifact.digest())
-    }
 }
 
 impl Running {
@@ -143,8 +58,8 @@ impl Running {
         machinery: Machinery,
         origin: Instant,
     ) -> Result<(Arc<Running>, Unwritten), Vec<Mistake>> {
-        let desk = Desk::new(origin);
-        let (books, last, mut revisions) = match resumption {
+        let application = Arc::new(application);
+        let (books, last, revisions) = match resumption {
             Some(Resumption {
                 ledger,
                 applied,
@@ -153,65 +68,46 @@ impl Running {
             }) => (Some(Books { ledger, applied }), last, revisions),
             None => (None, None, BTreeMap::new()),
         };
-        let ledger = books.as_ref().map(|books| books.ledger.clone());
-        let mut bench = Bench::new(machinery, books);
-        let application = Arc::new(application);
-        let new = |name: &&ServiceName| !revisions.contains_key(*name);
-        let new = application.manifest.services.keys().filter(new).cloned();
-        let opening = bench.open(last.as_ref(), &application, new.collect()).await;
-        let number = opening.number;
-        revisions.extend(opening.revisions.clone());
-        let prepared = bench
-            .prepare(&desk, &application, Kept::default(), number, &revisions)
-            .await;
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(mistakes) => {
-                opening.refuse().await;
-                return Err(mistakes);
-            }
+        let next = |name: &ServiceName| {
+            let journal = books.as_ref()?.ledger.journal();
+            Some((name.clone(), journal.next_revision(name).ok()?))
         };
-        desk.arrange(arrangement(&application, &prepared.members));
-        desk.start();
-        settle(&prepared.members, &desk).await;
-        let serving = Arc::new(Serving::default());
-        serving.switch(prepared.generation.clone());
-        let roster = Roster {
-            generation: prepared.generation.clone(),
+        let names = application.manifest.services.keys();
+        let first = First {
+            next: names.filter_map(next).collect(),
+            last: last.as_ref().map(|last| last.number),
+            is_as_recorded: last.is_some_and(|last| is_recorded(&last, &application, &revisions)),
             application,
-            members: prepared.members.clone(),
-            standby: Members::new(),
-            trial: None,
+            revisions,
         };
-        let running = Arc::new(Running {
-            desk,
-            serving,
-            roster: ArcSwap::from_pointee(roster),
-            bench: Mutex::new(bench),
-            ledger,
-            changes: ShortMutex::new(Changes::Open),
-            witness: OnceLock::new(),
-        });
-        Ok((running, Unwritten { opening, prepared }))
+        let hands = Hands::new(Bench::new(machinery, books), origin);
+        match Walk::start(hands, first).await {
+            Ok((walk, unwritten)) => {
+                let witness = OnceLock::new();
+                Ok((Arc::new(Running { walk, witness }), unwritten))
+            }
+            Err(ChangeError::Mistakes { mistakes, .. }) => Err(mistakes),
+            // Nothing else can keep the first one from being built.
+            Err(_) => Err(Vec::new()),
+        }
     }
 
     /// Writes down that what was started is what serves, also after the next start. What cannot be
     /// written down serves all the same, and is told of in the log. From then on it is written down,
     /// too, what becomes of the services.
     pub async fn write_down(self: &Arc<Self>, start: Unwritten) {
-        let mut bench = self.bench.lock().await;
-        start.opening.commit(&mut bench, &start.prepared).await;
+        self.walk.write_down(start).await;
         self.witness.get_or_init(|| witness::begin(self));
     }
 
     /// Where new requests are told what serves.
     pub(crate) fn serving(&self) -> &Arc<Serving> {
-        &self.serving
+        &self.walk.effects().serving
     }
 
     /// What runs now.
     pub(crate) fn roster(&self) -> Arc<Roster> {
-        self.roster.load_full()
+        self.walk.roster()
     }
 
     /// What serves, as it was read and checked.
@@ -221,7 +117,7 @@ impl Running {
 
     /// What is written down of it; none if nothing is.
     pub fn ledger(&self) -> Option<&Ledger> {
-        self.ledger.as_ref()
+        self.walk.effects().ledger.as_ref()
     }
 
     /// The same for who wants to change something.
@@ -229,11 +125,8 @@ impl Running {
     /// # Errors
     /// If nothing is written down, or nothing can change now.
     pub fn open_ledger(&self) -> Result<Ledger, ChangeError> {
-        match *self.changes.lock() {
-            Changes::Open => self.ledger.clone().ok_or(ChangeError::NoLedger),
-            Changes::BeingReplaced => Err(ChangeError::BeingReplaced),
-            Changes::Stopped => Err(ChangeError::Stopping),
-        }
+        self.walk.is_open()?;
+        self.ledger().cloned().ok_or(ChangeError::NoLedger)
     }
 
     /// A component that was sent, and how it differs from the one that serves. Blocking.
@@ -260,11 +153,15 @@ impl Running {
         service: &ServiceName,
         artifact: Artifact,
     ) -> Result<Wanted, DeployError> {
-        let application = self.application().with_component(service, artifact)?;
+        let roster = self.roster();
+        let application = roster.application.with_component(service, artifact)?;
         let reason = Reason::Deploy {
             service: service.clone(),
         };
-        Ok(Wanted::new(application, reason))
+        Ok(Wanted {
+            basis: Some(roster.number()),
+            ..Wanted::new(application, reason)
+        })
     }
 
     /// What serves, but with these components, which lie where the manifest says. Blocking.
@@ -281,7 +178,8 @@ impl Running {
             (name.clone(), ledger.as_kept(component))
         };
         let kept = components.iter().map(kept).collect();
-        let application = self.application().with_components(&kept)?;
+        let roster = self.roster();
+        let application = roster.application.with_components(&kept)?;
         let services: Vec<ServiceName> = components.keys().cloned().collect();
         let reason = match <[ServiceName; 1]>::try_from(services.clone()) {
             Ok([service]) => Reason::Deploy { service },
@@ -289,6 +187,7 @@ impl Running {
         };
         Ok(Wanted {
             from_disk: services,
+            basis: Some(roster.number()),
             ..Wanted::new(application, reason)
         })
     }
@@ -349,109 +248,43 @@ impl Running {
         };
         Ok(Wanted {
             revisions: BTreeMap::from([(service.clone(), number)]),
+            basis: Some(roster.number()),
             ..Wanted::new(application, reason)
         })
     }
 
-    /// Whether it serves, or is on trial.
-    pub(super) fn still_has(&self, member: &Arc<Member>) -> bool {
-        let roster = self.roster();
-        let trial = roster.trial.iter().flat_map(|trial| &trial.candidates);
-        let mut all = roster.members.values().chain(trial);
-        all.any(|one| Arc::ptr_eq(one, member))
-    }
-
     /// Where all supervisors meet.
     pub(crate) fn desk(&self) -> &Arc<Desk> {
-        &self.desk
-    }
-
-    /// Whether anything may change now, and the caller has seen what serves.
-    pub(super) fn may_change(
-        &self,
-        before: &Roster,
-        expected: Option<u64>,
-    ) -> Result<(), ChangeError> {
-        let actual = before.generation.number();
-        match (*self.changes.lock(), expected) {
-            (Changes::Stopped, _) => Err(ChangeError::Stopping),
-            (Changes::BeingReplaced, _) => Err(ChangeError::BeingReplaced),
-            (Changes::Open, Some(expected)) if expected != actual => {
-                Err(ChangeError::Conflict { expected, actual })
-            }
-            (Changes::Open, _) => Ok(()),
-        }
-    }
-
-    /// From `now` on it is `next`, unless it is something else than `now`.
-    pub(super) fn allow(&self, now: Changes, next: Changes) -> Result<(), ()> {
-        let mut changes = self.changes.lock();
-        if *changes != now {
-            return Err(());
-        }
-        *changes = next;
-        Ok(())
+        &self.walk.effects().desk
     }
 
     /// From now on nothing begins to change any more. A change that is under way has as long as the
     /// caller waits.
     pub(crate) async fn stop_changing(&self) {
-        *self.changes.lock() = Changes::Stopped;
-        drop(self.bench.lock().await);
+        self.walk.stop_changing().await;
     }
 }
 
-impl Roster {
-    /// All services for a listing.
-    pub(crate) fn rows(&self) -> Vec<ServiceStatus> {
-        let row = |(name, member): (&ServiceName, &Arc<Member>)| {
-            let trial = self.trial.as_ref();
-            ServiceStatus {
-                candidate: trial.and_then(|trial| trial.candidate(name)),
-                ..member.status()
-            }
-        };
-        self.members.iter().map(row).collect()
-    }
-
-    /// What of it goes on where the application is another.
-    pub(super) fn kept(&self, application: &Application) -> Kept {
-        let names = application.manifest.services.keys();
-        let same = |name: &ServiceName| Some((name.clone(), self.same(application, name)?));
-        let restarts =
-            |(name, member): (&ServiceName, &Arc<Member>)| (name.clone(), member.restarts());
-        Kept {
-            members: names.filter_map(same).collect(),
-            restarts: self.members.iter().map(restarts).collect(),
-        }
-    }
-
-    /// What runs and has the recipe that the application wants.
-    fn same(&self, application: &Application, name: &ServiceName) -> Option<Arc<Member>> {
-        let recipe = Recipe::of(application, name)?;
-        let active = self.members.get(name).filter(|m| *m.recipe() == recipe);
-        let standby = || {
-            let standby = self.standby.get(name);
-            standby.filter(|m| *m.recipe() == recipe && m.phase().is_ready())
-        };
-        active.or_else(standby).cloned()
-    }
+/// Whether an application is exactly what was acknowledged last.
+fn is_recorded(
+    last: &generation::Generation,
+    application: &Application,
+    revisions: &BTreeMap<ServiceName, u32>,
+) -> bool {
+    let services = &application.manifest.services;
+    services.keys().all(|name| revisions.contains_key(name))
+        && last.services.len() == services.len()
+        && last.manifest == Digest::of(application.source.text.as_bytes())
 }
 
-/// Waits until no service is starting any more. Those that wait for one that has not come up are
-/// not waited for.
-async fn settle(members: &Members, desk: &Desk) {
-    let deadline = tokio::time::Instant::now() + FIRST_PATIENCE;
-    while let Some(place) = desk.starting() {
-        let Some(member) = members.values().find(|member| member.place() == place) else {
-            return;
-        };
-        if !member.has_tried(LOOK_EVERY).await {
-            // Its supervisor is gone, which has been reported.
-            tokio::time::sleep(LOOK_EVERY).await;
+/// All services for a listing.
+pub(crate) fn rows(roster: &Roster) -> Vec<ServiceStatus> {
+    let row = |(name, member): (&ServiceName, &Arc<Member>)| {
+        let trial = roster.trial.as_ref();
+        ServiceStatus {
+            candidate: trial.and_then(|trial| candidate(trial, name)),
+            ..member.status()
         }
-        if tokio::time::Instant::now() >= deadline {
-            return;
-        }
-    }
+    };
+    roster.members.iter().map(row).collect()
 }

@@ -5,29 +5,22 @@
 
 use std::sync::Arc;
 
+use skep_core::change::{Prepared, Shadowing, Tried};
 use skep_core::name::ServiceName;
-use skep_core::rollout::{Exposure, Share};
+use skep_core::rollout::Share;
 use skep_core::shadow::Report;
 
-use super::bench::Prepared;
-use super::change::to_its_end;
 use super::change_error::ChangeError;
+use super::hands::Hands;
 use super::member::Member;
 use super::running::{Roster, Running, Wanted};
-use super::trial::{OnTrial, Tried};
 use crate::service::Shadow;
 
-/// What is copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shadowing {
-    /// Of all calls that may be made twice.
-    pub share: Share,
-    /// Requests that write, too, which may be made twice but not in another order: PUT and DELETE.
-    pub writes: bool,
-}
+/// Candidates that get copies of what their predecessors are asked.
+pub(super) type Copies = Arc<[Arc<Shadowed>]>;
 
 /// A candidate that gets copies of what its predecessor is asked.
-pub(super) struct Shadowed {
+pub struct Shadowed {
     active: Arc<Member>,
     candidate: Arc<Member>,
     share: Share,
@@ -39,7 +32,7 @@ impl Shadowed {
     fn begin(
         candidate: &Arc<Member>,
         before: &Roster,
-        prepared: &Prepared,
+        prepared: &Prepared<Hands>,
         shadowing: Shadowing,
     ) -> Option<Arc<Shadowed>> {
         let active = before.members.get(candidate.name())?;
@@ -63,14 +56,22 @@ impl Shadowed {
     }
 }
 
+/// From now on the candidates get copies.
+pub(super) fn copy(before: &Roster, prepared: &Prepared<Hands>, shadowing: Shadowing) -> Copies {
+    let candidates = prepared.candidates.iter();
+    let begun =
+        candidates.filter_map(|candidate| Shadowed::begin(candidate, before, prepared, shadowing));
+    begun.collect()
+}
+
 /// From now on they get no copies any more. Answers what has been found.
-pub(super) fn end(shadowed: &mut Vec<Arc<Shadowed>>) -> Vec<Report> {
-    let end = |shadowed: Arc<Shadowed>| {
+pub(super) fn end(copies: &Copies) -> Vec<Report> {
+    let end = |shadowed: &Arc<Shadowed>| {
         shadowed.active.service().copy_to(None);
         shadowed.shadow.end();
         shadowed.report()
     };
-    shadowed.drain(..).map(end).collect()
+    copies.iter().map(end).collect()
 }
 
 /// For the journal.
@@ -90,42 +91,15 @@ impl Running {
         expected: Option<u64>,
         shadowing: Shadowing,
     ) -> Result<Tried, ChangeError> {
-        let running = self.clone();
-        to_its_end(async move {
-            let mut bench = running.bench.lock().await;
-            let (before, prepared, entry) = running
-                .candidates(&mut bench, wanted, expected, worker)
-                .await?;
-            let candidates = prepared.candidates.iter();
-            let shadowed = candidates
-                .filter_map(|candidate| Shadowed::begin(candidate, &before, &prepared, shadowing));
-            let trial = OnTrial {
-                shadowed: shadowed.collect(),
-                exposure: Exposure::Shadow(shadowing.share),
-                prepared,
-                entry,
-                sticky: None,
-                steps: None,
-            };
-            Ok(running.begin(&mut bench, &before, trial).await)
-        })
-        .await
+        self.walk.shadow(wanted, expected, shadowing, None).await
     }
 
     /// What has been found of the candidate that gets copies of that service's calls; none if there is
     /// none.
     pub fn shadow_report(&self, service: &ServiceName) -> Option<Report> {
         let roster = self.roster();
-        let mut shadowed = roster.trial.as_ref()?.shadowed.iter();
+        let mut shadowed = roster.trial.as_ref()?.copies.as_ref()?.iter();
         let of_it = shadowed.find(|shadowed| shadowed.active.name() == service)?;
         Some(of_it.report())
     }
-}
-
-/// A program is not asked anything.
-fn worker(_: &Roster, prepared: &Prepared) -> Option<ChangeError> {
-    let worker = prepared.candidates.iter().find(|one| one.is_worker())?;
-    Some(ChangeError::NothingToCopy {
-        service: worker.name().clone(),
-    })
 }

@@ -13,7 +13,7 @@ use skep_core::name::ServiceName;
 use skep_core::status::ServiceStatus;
 
 use super::ledger::now_ms;
-use super::running::Running;
+use super::running::{Running, rows};
 use crate::journal::Event;
 use crate::task;
 
@@ -57,7 +57,7 @@ async fn look(running: &Weak<Running>, told: &mut BTreeMap<ServiceName, Told>) -
         return Some(());
     }
     let roster = running.roster();
-    let rows = roster.rows();
+    let rows = rows(&roster);
     told.retain(|name, _| roster.members.contains_key(name));
     let now = Instant::now();
     let mut events = Vec::new();

@@ -59,6 +59,9 @@ pub struct Intent {
     pub what: String,
     /// Services that get a new revision by it.
     pub services: Vec<ServiceName>,
+    /// The least numbers that these may get: a host that could write nothing down has given those below.
+    #[serde(skip)]
+    pub least: BTreeMap<ServiceName, u32>,
 }
 
 /// Names an intent until it is settled.

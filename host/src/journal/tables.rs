@@ -84,7 +84,8 @@ pub(super) fn begin(write: &WriteTransaction, intent: &Intent) -> Result<Begun, 
     let mut revisions = BTreeMap::new();
     let mut next = write.open_table(REVISIONS)?;
     for service in &intent.services {
-        let revision = next_in(&next, service)?;
+        let least = intent.least.get(service).copied().unwrap_or(1);
+        let revision = next_in(&next, service)?.max(least);
         next.insert(service.as_str(), revision.saturating_add(1))?;
         revisions.insert(service.clone(), revision);
     }

@@ -3,6 +3,7 @@
 mod crash;
 mod trouble;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
@@ -77,6 +78,7 @@ fn intent() -> Intent {
         time_ms: 5,
         what: "deploy of cart from cart-v2.wasm".to_owned(),
         services: vec![service("cart"), service("pay")],
+        least: BTreeMap::new(),
     }
 }
 

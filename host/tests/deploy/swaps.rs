@@ -1,6 +1,6 @@
 //! What a deploy means for what is under way and for what comes after.
 
-use super::fixture::{Connection, get};
+use super::fixture::{Connection, Output, get, skep};
 use super::{application, chain, front, numbers, versioned, versioned_service, versions};
 
 #[tokio::test]
@@ -214,4 +214,24 @@ async fn limits_routes_and_http_settings_change_while_it_runs() {
         [1, 1, 1, 1]
     );
     assert!(!host.log_text().contains("/large/2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_operators_deploy_at_the_same_time_both_serves() {
+    let host = application().start().await;
+    for version in 2..5 {
+        let deploys = ["middle", "leaf"].map(|service| {
+            let file = host.file(service, version, '0');
+            let mut deploy = skep();
+            deploy
+                .args(["deploy", service])
+                .arg(file)
+                .arg(host.manifest());
+            tokio::task::spawn_blocking(move || Output::of(&mut deploy).code)
+        });
+        for deploy in deploys {
+            assert_eq!(deploy.await.unwrap(), Some(0));
+        }
+        assert_eq!(versions(&host).await, [1, version, version, version]);
+    }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skep_core::change::Refusal;
 use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 use skep_core::plan::Plan;
@@ -175,7 +176,7 @@ impl Rounds<'_> {
             wanted.state_may_be_lost = true;
             return match running.change(wanted, Some(generation)).await {
                 Ok(changed) => Applied::Changed(plan, changed),
-                Err(ChangeError::Conflict { .. }) => continue,
+                Err(ChangeError::Refused(Refusal::Conflict { .. })) => continue,
                 Err(error) => Applied::Refused(plan, Refused::of_change(&error)),
             };
         }
@@ -289,7 +290,7 @@ async fn change_to(
         let mut wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
         wanted.state_may_be_lost = true;
         match running.change(wanted, Some(expected)).await {
-            Err(ChangeError::Conflict { .. }) => {}
+            Err(ChangeError::Refused(Refusal::Conflict { .. })) => {}
             changed => return changed.map_err(|error| Refused::of_change(&error)),
         }
     }
