@@ -176,6 +176,12 @@ impl Watch {
                 match running.change(wanted, Some(expected)).await {
                     // Somebody else has changed something meanwhile.
                     Err(ChangeError::Conflict { .. }) if running.still_has(member) => {}
+                    // What is on trial can be tried again; what is bad serves all.
+                    Err(ChangeError::OnTrial { .. }) => {
+                        if running.abort().await.is_ok() {
+                            tracing::warn!(%service, "the trial of another is over because of that");
+                        }
+                    }
                     // The other host may yet fail, and this one go on.
                     Err(ChangeError::BeingReplaced) => tokio::time::sleep(LOOK_EVERY).await,
                     Err(ChangeError::Conflict { .. }) => return,
