@@ -18,6 +18,7 @@
 mod fixture;
 
 mod canary;
+mod clients;
 mod handover;
 mod history;
 mod load;
