@@ -18,8 +18,10 @@ use super::api::{Api, apart};
 use super::precondition::{IfMatch, etag};
 use super::problem::{Asked, Named, Queried, Sent};
 use super::refused::{Refused, Unchanged, Unplanned};
+use super::steps::{Line, Told};
 use crate::deploy::{
-    self, Application, ChangeError, Changed, ContractChange, Ledger, Running, Tried, Wanted,
+    self, Application, ChangeError, Changed, ContractChange, Ledger, Progress, Running, StepBegun,
+    Tried, Wanted,
 };
 
 /// What a host is asked to apply, or to plan.
@@ -93,8 +95,8 @@ pub(super) struct Meant {
     responses(
         (
             status = 200,
-            description = "It serves",
-            body = Changed,
+            description = "It serves; or, line by line, what is being done and what has come of it",
+            content((Changed = "application/json"), (Line = "application/x-ndjson")),
             headers(("etag" = String, description = "The generation that serves now, in quotes"))
         ),
         Unchanged,
@@ -105,20 +107,26 @@ pub(super) async fn deployed(
     Named(service): Named,
     IfMatch(expected): IfMatch,
     Queried(meant): Queried<Meant>,
+    told: Told,
     Sent(bytes): Sent,
-) -> Result<Served, Refused> {
-    let (mut wanted, contract) = sent(&api, service, bytes).await?;
-    wanted.state_may_be_lost = meant.lose_state;
-    match change(&api.running, wanted, expected).await {
-        Ok(Served(changed)) => Ok(Served(Changed {
-            contract,
-            ..changed
-        })),
-        Err(refused) => Err(Refused {
-            contract,
-            ..refused
-        }),
-    }
+) -> Response {
+    let change = async move |progress: Progress| {
+        progress.begins(StepBegun::Check);
+        let (mut wanted, contract) = sent(&api, service, bytes).await?;
+        wanted.state_may_be_lost = meant.lose_state;
+        wanted.progress = progress;
+        match change(&api.running, wanted, expected).await {
+            Ok(Served(changed)) => Ok(Served(Changed {
+                contract,
+                ..changed
+            })),
+            Err(refused) => Err(Refused {
+                contract,
+                ..refused
+            }),
+        }
+    };
+    told.of(change).await
 }
 
 /// What a component that was sent makes of the application, and what others notice of that.
@@ -157,8 +165,8 @@ pub(super) async fn sent(
     responses(
         (
             status = 200,
-            description = "It serves",
-            body = Changed,
+            description = "It serves; or, line by line, what is being done and what has come of it",
+            content((Changed = "application/json"), (Line = "application/x-ndjson")),
             headers(("etag" = String, description = "The generation that serves now, in quotes"))
         ),
         Unchanged,
@@ -168,16 +176,22 @@ pub(super) async fn rolled_back(
     State(api): State<Api>,
     Named(service): Named,
     IfMatch(expected): IfMatch,
+    told: Told,
     Asked(asked): Asked<Rollback>,
-) -> Result<Served, Refused> {
-    let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
-    let wanted = apart(move || {
-        let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
-        wanted.map_err(|error| Refused::of_deploy(&error))
-    });
-    let mut wanted = wanted.await??;
-    wanted.state_may_be_lost = asked.lose_state;
-    change(&api.running, wanted, expected).await
+) -> Response {
+    let change = async move |progress: Progress| {
+        progress.begins(StepBegun::Check);
+        let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
+        let wanted = apart(move || {
+            let wanted = running.earlier(&ledger, &service, asked.revision, "asked for");
+            wanted.map_err(|error| Refused::of_deploy(&error))
+        });
+        let mut wanted = wanted.await??;
+        wanted.state_may_be_lost = asked.lose_state;
+        wanted.progress = progress;
+        change(&api.running, wanted, expected).await
+    };
+    told.of(change).await
 }
 
 /// Apply a manifest, whole or not at all
@@ -195,8 +209,8 @@ pub(super) async fn rolled_back(
     responses(
         (
             status = 200,
-            description = "It serves",
-            body = Changed,
+            description = "It serves; or, line by line, what is being done and what has come of it",
+            content((Changed = "application/json"), (Line = "application/x-ndjson")),
             headers(("etag" = String, description = "The generation that serves now, in quotes"))
         ),
         Unchanged,
@@ -205,12 +219,18 @@ pub(super) async fn rolled_back(
 pub(super) async fn applied(
     State(api): State<Api>,
     IfMatch(expected): IfMatch,
+    told: Told,
     Asked(asked): Asked<Apply>,
-) -> Result<Served, Refused> {
-    let state_may_be_lost = asked.lose_state;
-    let mut wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
-    wanted.state_may_be_lost = state_may_be_lost;
-    change(&api.running, wanted, expected).await
+) -> Response {
+    let change = async move |progress: Progress| {
+        progress.begins(StepBegun::Check);
+        let state_may_be_lost = asked.lose_state;
+        let mut wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
+        wanted.state_may_be_lost = state_may_be_lost;
+        wanted.progress = progress;
+        change(&api.running, wanted, expected).await
+    };
+    told.of(change).await
 }
 
 /// What applying a manifest would change
@@ -276,7 +296,7 @@ pub(super) fn tried_out(tried: Result<Tried, ChangeError>) -> Result<Json<Tried>
 }
 
 /// What is answered to a change that was made.
-pub(super) struct Served(Changed);
+pub(super) struct Served(pub(super) Changed);
 
 impl IntoResponse for Served {
     fn into_response(self) -> Response {

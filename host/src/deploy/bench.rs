@@ -15,6 +15,7 @@ use super::http::gateway_settings;
 use super::ledger::{Applied, Ledger};
 use super::machinery::Machinery;
 use super::member::{Chronicle, Draft, Member, Members};
+use super::progress::Progress;
 use super::trial::OnTrial;
 use crate::generation::{Generation, Slot};
 use crate::supervisor::Desk;
@@ -55,6 +56,8 @@ pub(super) struct Prepared {
     pub(super) members: Members,
     /// Of them, those that are new.
     pub(super) candidates: Vec<Arc<Member>>,
+    /// Who waits for it to serve.
+    pub(super) progress: Progress,
 }
 
 impl Bench {
@@ -78,6 +81,7 @@ impl Bench {
         kept: Kept,
         number: u64,
         revisions: &BTreeMap<ServiceName, u32>,
+        progress: Progress,
     ) -> Result<Prepared, Vec<Mistake>> {
         let Kept {
             mut members,
@@ -96,7 +100,7 @@ impl Bench {
             let chronicle = self.chronicles.entry(name.clone()).or_default();
             drafts.extend(Draft::new(application, name, number, chronicle.clone()));
         }
-        let built = self.build(application, &drafts).await?;
+        let built = self.build(application, &drafts, &progress).await?;
         application.forget_bytes();
         let mut candidates = Vec::new();
         for (draft, built) in drafts.into_iter().zip(built) {
@@ -120,6 +124,7 @@ impl Bench {
             application: application.clone(),
             members,
             candidates,
+            progress,
         })
     }
 
@@ -127,11 +132,13 @@ impl Bench {
         &self,
         application: &Arc<Application>,
         drafts: &[Draft],
+        progress: &Progress,
     ) -> Result<Vec<Built>, Vec<Mistake>> {
         let orders: Vec<Order> = drafts.iter().map(|draft| draft.order.clone()).collect();
         let (application, machinery) = (application.clone(), self.machinery.clone());
-        let slots = self.slots.clone();
-        task::blocking(move || build(&application, &machinery, &orders, &slots)).await
+        let (slots, progress) = (self.slots.clone(), progress.clone());
+        let built = move || build(&application, &machinery, &orders, &slots, &progress);
+        task::blocking(built).await
     }
 
     fn generation(

@@ -16,6 +16,7 @@ use super::handover::{self, HandedOver};
 use super::http::needs_new_start;
 use super::member::{Member, Members};
 use super::probation::Watch;
+use super::progress::StepBegun;
 use super::running::{Roster, Running, Wanted};
 use super::{Application, chain, starts_after};
 use crate::task;
@@ -106,6 +107,7 @@ impl Running {
             state_may_be_lost,
             mut revisions,
             from_disk,
+            progress,
         } = wanted;
         let keys = needs_new_start(&before.application.manifest, &application.manifest);
         if !keys.is_empty() {
@@ -133,7 +135,7 @@ impl Running {
         failpoint!("change::noted");
         let number = before.generation.number() + 1;
         let prepared = bench
-            .prepare(&self.desk, &application, kept, number, &revisions)
+            .prepare(&self.desk, &application, kept, number, &revisions, progress)
             .await;
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -192,6 +194,7 @@ impl Running {
             }
         };
         failpoint!("change::handed-over");
+        prepared.progress.begins(StepBegun::WriteDown);
         if let Err(error) = entry.commit(bench, &prepared).await {
             handed.undo();
             let error = ChangeError::Ledger(error);
@@ -200,6 +203,7 @@ impl Running {
             return Err(error);
         }
         failpoint!("change::written-down");
+        prepared.progress.begins(StepBegun::Switch);
         // Whoever goes back knows what to; it may well be slower.
         let watched = !entry.goes_back();
         let changed = self.switch(before, prepared, watched, began);
@@ -250,6 +254,10 @@ impl Running {
             self.desk.start_one(candidate.place());
         }
         for candidate in candidates() {
+            prepared.progress.begins(StepBegun::Prove {
+                service: candidate.name().clone(),
+                revision: candidate.number(),
+            });
             let ready = candidate.ready(READY_PATIENCE).await;
             ready.map_err(|cause| ChangeError::NotReady {
                 service: candidate.name().clone(),
@@ -273,6 +281,7 @@ impl Running {
             application,
             members,
             candidates,
+            progress: _,
         } = prepared;
         for member in members.values() {
             member.home().is(&generation);

@@ -14,6 +14,7 @@ use wasmtime::component::Val;
 use super::bench::Prepared;
 use super::change_error::ChangeError;
 use super::member::Member;
+use super::progress::StepBegun;
 use super::running::Roster;
 use crate::instance::cargo::{Cargo, Signature, Values};
 use crate::instance::errand::Errand;
@@ -116,6 +117,9 @@ impl HandedOver {
     ) -> Result<HandedOver, ChangeError> {
         let mut done = HandedOver::default();
         for pair in pairs(before, prepared).filter(Pair::can) {
+            prepared.progress.begins(StepBegun::HandOver {
+                service: pair.from.name().clone(),
+            });
             pair.from.service().pause(PAUSED);
             let began = Instant::now();
             let handed = pair.hand_over().await;

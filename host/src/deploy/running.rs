@@ -28,6 +28,7 @@ use super::ledger::Ledger;
 use super::machinery::Machinery;
 use super::member::{Member, Members};
 use super::opening::Opening;
+use super::progress::Progress;
 use super::recipe::Recipe;
 use super::resume::Resumption;
 use super::trial::OnShow;
@@ -101,6 +102,8 @@ pub struct Wanted {
     pub(super) revisions: BTreeMap<ServiceName, u32>,
     /// Those whose components have just been read from where the manifest says.
     pub(super) from_disk: Vec<ServiceName>,
+    /// Who waits for it.
+    pub progress: Progress,
 }
 
 impl Wanted {
@@ -113,6 +116,7 @@ impl Wanted {
             state_may_be_lost: false,
             revisions: BTreeMap::new(),
             from_disk: Vec::new(),
+            progress: Progress::default(),
         }
     }
 }
@@ -162,7 +166,14 @@ impl Running {
         let number = opening.number;
         revisions.extend(opening.revisions.clone());
         let prepared = bench
-            .prepare(&desk, &application, Kept::default(), number, &revisions)
+            .prepare(
+                &desk,
+                &application,
+                Kept::default(),
+                number,
+                &revisions,
+                Progress::default(),
+            )
             .await;
         let prepared = match prepared {
             Ok(prepared) => prepared,

@@ -17,6 +17,7 @@ mod fixture;
 
 mod commands;
 mod document;
+mod over_tcp;
 mod problems;
 mod remote;
 mod schemathesis;

@@ -7,6 +7,7 @@ mod secure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use skep::control::Endpoint;
 use tokio::net::TcpStream;
 
 use super::clients::{Clients, Server};
@@ -24,7 +25,7 @@ struct Onlooker {
 impl Onlooker {
     fn of(host: &Host) -> Onlooker {
         let (stop, looked) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let socket = host.directory().join(".skep/control.sock");
+        let socket = Endpoint::socket(host.directory().join(".skep/control.sock"));
         let (over, count) = (stop.clone(), looked.clone());
         let thread = std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
