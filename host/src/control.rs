@@ -40,6 +40,7 @@ pub use self::steps::Line;
 pub use self::token::{TOKEN_MAX, TOKEN_MIN, TokenError};
 use crate::host::Host;
 use crate::listener::TlsError;
+use crate::log::chain;
 use crate::private_socket::{self, Name};
 use crate::task;
 
@@ -132,15 +133,14 @@ pub enum ControlError {
 
 /// A running control server; its socket goes with it.
 pub struct Control {
-    _name: Name,
-    _local: task::Own<()>,
+    _local: Option<(Name, task::Own<()>)>,
     _remote: Option<task::Own<()>>,
     closed: watch::Sender<bool>,
 }
 
 impl Control {
-    /// Serves the control API of `host` at `path`, and over TCP if that is asked for. Called once, on
-    /// the runtime.
+    /// Serves the control API of `host` at `path`, and over TCP if that is asked for: then also where
+    /// there can be no socket, which is told of in the log. Called once, on the runtime.
     ///
     /// # Errors
     /// See [`ControlError`].
@@ -167,16 +167,26 @@ impl Control {
         host: &Host,
     ) -> Result<Control, ControlError> {
         // One that was left behind by a host that was killed is replaced as well.
-        let (socket, name) = private_socket::bind(path).map_err(|source| ControlError::Listen {
+        let bound = private_socket::bind(path).map_err(|source| ControlError::Listen {
             path: path.to_owned(),
             source,
-        })?;
+        });
         let router = Api::of(host).router();
+        let local = match bound {
+            Ok((socket, name)) => {
+                let serving = axum::serve(socket, router.clone()).into_future();
+                Some((name, served(serving)))
+            }
+            Err(error) if remote.is_some() => {
+                tracing::warn!("{}: commands need --host", chain(&error));
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let (closed, closed_out) = watch::channel(false);
-        let remote = remote.map(|remote| served(remote.serve(router.clone(), closed_out)));
+        let remote = remote.map(|remote| served(remote.serve(router, closed_out)));
         Ok(Control {
-            _name: name,
-            _local: served(axum::serve(socket, router).into_future()),
+            _local: local,
             _remote: remote,
             closed,
         })

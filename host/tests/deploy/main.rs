@@ -19,6 +19,7 @@ mod fixture;
 
 mod canary;
 mod clients;
+mod disk;
 mod handover;
 mod history;
 mod load;
