@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 use skep_core::plan::Plan;
 use utoipa::ToSchema;
@@ -20,8 +19,7 @@ use super::problem::{Asked, Named, Queried, Sent};
 use super::refused::{Refused, Unchanged, Unplanned};
 use super::steps::{Line, Told};
 use crate::deploy::{
-    self, Application, ChangeError, Changed, ContractChange, Ledger, Progress, Running, StepBegun,
-    Tried, Wanted,
+    self, ChangeError, Changed, ContractChange, Ledger, Progress, Running, StepBegun, Tried, Wanted,
 };
 
 /// What a host is asked to apply, or to plan.
@@ -224,9 +222,10 @@ pub(super) async fn applied(
 ) -> Response {
     let change = async move |progress: Progress| {
         progress.begins(StepBegun::Check);
-        let state_may_be_lost = asked.lose_state;
-        let mut wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
-        wanted.state_may_be_lost = state_may_be_lost;
+        let (running, lose_state) = (api.running.clone(), asked.lose_state);
+        let wanted = apart(move || running.with_manifest(&asked.manifest)).await?;
+        let mut wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
+        wanted.state_may_be_lost = lose_state;
         wanted.progress = progress;
         change(&api.running, wanted, expected).await
     };
@@ -256,17 +255,14 @@ pub(super) async fn planned(
     Asked(asked): Asked<Apply>,
 ) -> Result<Response, Refused> {
     let planned = apart(move || {
-        let wanted = read(&asked)?;
+        let wanted = deploy::read(&asked.manifest);
+        let wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
         let (generation, plan) = api.running.plan(&wanted);
         Ok::<_, Refused>(Planned { generation, plan })
     });
     let planned = planned.await??;
     let etag = [(header::ETAG, etag(planned.generation))];
     Ok((etag, Json(planned)).into_response())
-}
-
-fn read(asked: &Apply) -> Result<Application, Refused> {
-    deploy::read(&asked.manifest).map_err(|error| Refused::of_deploy(&error))
 }
 
 /// Where what is to change will be written down.

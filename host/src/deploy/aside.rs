@@ -47,7 +47,7 @@ impl Running {
     /// # Errors
     /// See [`AsideError`]; then nothing is different.
     pub(crate) async fn stand_aside(&self) -> Result<(), AsideError> {
-        let ledger = self.ledger().cloned().ok_or(AsideError::NoLedger)?;
+        let ledger = self.ledger.clone().ok_or(AsideError::NoLedger)?;
         self.allow(Changes::Open, Changes::BeingReplaced)
             .map_err(|()| AsideError::Stopping)?;
         let stood = async {
@@ -70,7 +70,7 @@ impl Running {
     /// The other host does not take this one's place. Comes back when things can change again, which
     /// they cannot before the other has let go of the state directory.
     pub(crate) async fn go_on(&self) {
-        let Some(ledger) = self.ledger() else {
+        let Some(ledger) = &self.ledger else {
             return;
         };
         for look in 1.. {

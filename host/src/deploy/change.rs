@@ -111,7 +111,9 @@ impl Running {
         } = wanted;
         let keys = needs_new_start(&before.application.manifest, &application.manifest);
         if !keys.is_empty() {
-            return Err(ChangeError::NeedsNewStart { keys });
+            let error = ChangeError::NeedsNewStart { keys };
+            self.note_needs_new_start(reason, &error).await;
+            return Err(error);
         }
         bench.machinery = bench.machinery.fit(&application)?;
         let application = Arc::new(application);

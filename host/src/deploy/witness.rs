@@ -51,7 +51,7 @@ pub(super) fn begin(running: &Arc<Running>) -> task::Own<()> {
 
 async fn look(running: &Weak<Running>, told: &mut BTreeMap<ServiceName, Told>) -> Option<()> {
     let running = running.upgrade()?;
-    let ledger = running.ledger()?.clone();
+    let ledger = running.ledger.clone()?;
     if ledger.journal().is_lent() {
         // Should this host go on, it tells then.
         return Some(());
