@@ -179,6 +179,8 @@ async fn what_came_together_goes_together() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_trial_of_another_does_not_keep_what_is_bad() {
     let host = application().start().await;
+    // What is good is known from before.
+    Load::begin(&host).await.end().await;
     host.deploy("front", 2, '5').expect(0);
     let file = host.file("leaf", 2, '0');
     let arguments = ["leaf", file.to_str().unwrap(), "--shadow"];
