@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod dev;
 pub mod graph;
 pub mod history;
+pub mod host_options;
 pub mod inspect;
 pub mod log_options;
 mod names;

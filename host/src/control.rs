@@ -6,6 +6,8 @@ mod call;
 mod canary;
 mod change;
 pub mod client;
+mod endpoint;
+mod exchange;
 mod history;
 mod life;
 mod precondition;
@@ -13,6 +15,7 @@ mod problem;
 mod refused;
 mod remote;
 mod shadow;
+mod steps;
 mod token;
 
 use std::net::SocketAddr;
@@ -26,15 +29,18 @@ pub use self::api::document;
 pub use self::call::{Outcome, Returned};
 pub use self::canary::{PAUSE, Pause, SetShare, Trial};
 pub use self::change::{Apply, Planned, Rollback};
+pub use self::endpoint::{BadHostUrl, Endpoint, HostUrl};
 pub use self::history::{Past, PastService};
 pub use self::life::{Order, Ordered};
 pub use self::problem::Problem;
 pub use self::refused::{Refused, Step};
 pub use self::remote::Remote;
 pub use self::shadow::Copies;
+pub use self::steps::Line;
 pub use self::token::{TOKEN_MAX, TOKEN_MIN, TokenError};
 use crate::host::Host;
 use crate::listener::TlsError;
+use crate::log::chain;
 use crate::private_socket::{self, Name};
 use crate::task;
 
@@ -71,6 +77,15 @@ pub enum ControlError {
     /// Its certificate cannot be used.
     #[error("cannot use the certificate of `host.control`")]
     Tls(#[from] TlsError),
+    /// The authorities that a certificate is to be verified by cannot be read.
+    #[error("cannot use the certificates in {}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// Nobody answers there.
     #[error("no host answers on {}; is `skep run` running with this manifest?", path.display())]
     NoHost {
@@ -80,33 +95,52 @@ pub enum ControlError {
         #[source]
         source: std::io::Error,
     },
-    /// The answer is not one.
-    #[error("the host on {} answered something unexpected; is it of another version?", path.display())]
-    Answer {
-        /// The socket.
-        path: PathBuf,
+    /// The same over TCP.
+    #[error("no host answers at {url}; does `host.control` of its manifest have that address?")]
+    NoHostAt {
+        /// The address.
+        url: HostUrl,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
     },
-}
-
-impl ControlError {
-    fn unexpected(path: &Path) -> ControlError {
-        ControlError::Answer {
-            path: path.to_owned(),
-        }
-    }
+    /// Whoever answers there is not known to be that host.
+    #[error(
+        "no trust in whoever answers at {url}; name the authority of its certificate with --ca-file"
+    )]
+    Untrusted {
+        /// The address.
+        url: HostUrl,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It answers only to others.
+    #[error("the host at {endpoint} does not answer: {why}")]
+    Denied {
+        /// Where it is.
+        endpoint: String,
+        /// What it says.
+        why: String,
+    },
+    /// The answer is not one.
+    #[error("the host on {endpoint} answered something unexpected; is it of another version?")]
+    Answer {
+        /// Where it is.
+        endpoint: String,
+    },
 }
 
 /// A running control server; its socket goes with it.
 pub struct Control {
-    _name: Name,
-    _local: task::Own<()>,
+    _local: Option<(Name, task::Own<()>)>,
     _remote: Option<task::Own<()>>,
     closed: watch::Sender<bool>,
 }
 
 impl Control {
-    /// Serves the control API of `host` at `path`, and over TCP if that is asked for. Called once, on
-    /// the runtime.
+    /// Serves the control API of `host` at `path`, and over TCP if that is asked for: then also where
+    /// there can be no socket, which is told of in the log. Called once, on the runtime.
     ///
     /// # Errors
     /// See [`ControlError`].
@@ -133,16 +167,26 @@ impl Control {
         host: &Host,
     ) -> Result<Control, ControlError> {
         // One that was left behind by a host that was killed is replaced as well.
-        let (socket, name) = private_socket::bind(path).map_err(|source| ControlError::Listen {
+        let bound = private_socket::bind(path).map_err(|source| ControlError::Listen {
             path: path.to_owned(),
             source,
-        })?;
+        });
         let router = Api::of(host).router();
+        let local = match bound {
+            Ok((socket, name)) => {
+                let serving = axum::serve(socket, router.clone()).into_future();
+                Some((name, served(serving)))
+            }
+            Err(error) if remote.is_some() => {
+                tracing::warn!("{}: commands need --host", chain(&error));
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let (closed, closed_out) = watch::channel(false);
-        let remote = remote.map(|remote| served(remote.serve(router.clone(), closed_out)));
+        let remote = remote.map(|remote| served(remote.serve(router, closed_out)));
         Ok(Control {
-            _name: name,
-            _local: served(axum::serve(socket, router).into_future()),
+            _local: local,
             _remote: remote,
             closed,
         })

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::artifact::CacheSettings;
 use crate::deploy::{
-    self, Application, Machinery, MachineryError, Order, Resumption, Running, Unwritten,
+    self, Application, Machinery, MachineryError, Order, Progress, Resumption, Running, Unwritten,
     connection_limits, state_directory,
 };
 use crate::engine::{Engines, Ticker};
@@ -98,8 +98,14 @@ pub fn try_build(
     let names = || application.manifest.services.keys();
     let orders: Vec<Order> = names().map(order).collect();
     let slots = names().cloned().zip((0..).map(Slot)).collect();
-    deploy::build(application, &machinery, &orders, &slots).map_err(StartError::Mistakes)?;
-    Ok(())
+    let built = deploy::build(
+        application,
+        &machinery,
+        &orders,
+        &slots,
+        &Progress::default(),
+    );
+    built.map(drop).map_err(StartError::Mistakes)
 }
 
 /// Threads for guests that compute for long: as many as serve.

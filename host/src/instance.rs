@@ -18,6 +18,7 @@ pub(crate) mod pipe;
 pub mod pool;
 pub mod remains;
 pub mod shared;
+pub(crate) mod tasks;
 pub mod worker;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use self::holdings::Holdings;
 use self::memory::{InstanceMemory, MemoryLimitReached, MemoryLimits};
 use self::meter::{Meter, Verdict};
 use self::remains::{Remain, Remains};
+use self::tasks::Tasks;
 use crate::capability::{Granted, Hooks};
 use crate::core_dump::CoreDumps;
 use crate::memory::buffers::Buffers;
@@ -121,6 +123,7 @@ impl Mould {
             instance,
             handles: self.limits.handles,
             errand: Errand::default(),
+            tasks: Tasks::default(),
             holdings: Holdings::new(self.limits.handles),
             at_work: Arc::default(),
             meter: meter.clone(),
@@ -192,6 +195,8 @@ pub struct GuestState {
     handles: usize,
     /// What it is at work for.
     errand: Errand,
+    /// Which of the requests on it its guest's tasks are for, if there may be several.
+    tasks: Tasks,
     /// What it holds of other services' instances.
     holdings: Holdings,
     /// See [`GuestState::set_to_work`].
@@ -295,6 +300,7 @@ impl GuestState {
     /// It has done what it was given: the generation that it went by need not be kept for it.
     pub(crate) fn rest(&mut self) {
         self.errand.generation = None;
+        self.tasks = Tasks::default();
     }
 
     /// From now on what its guest closes is closed by the guest, until what is returned is dropped,
@@ -304,7 +310,7 @@ impl GuestState {
         AtWork(self.at_work.clone())
     }
 
-    /// What it is at work for.
+    /// What it is at work for, altogether; of a call of its guest's see [`tasks::errand`].
     pub(crate) fn errand(&self) -> &Errand {
         &self.errand
     }

@@ -59,3 +59,4 @@ pub mod lifecycle;
 pub mod pressure;
 pub mod status;
 pub mod supervision;
+pub mod watched;

@@ -24,6 +24,7 @@ use crate::route::RouteSpec;
 use crate::size::ByteSize;
 pub use crate::spanned::Spanned;
 use crate::supervision::{GroupPolicy, Strategy};
+use crate::watched::Watched;
 
 mod check;
 mod file;
@@ -220,8 +221,8 @@ impl std::fmt::Debug for Places {
 pub struct Build {
     /// Run by the shell in the manifest's directory.
     pub command: Spanned<String>,
-    /// Files and directories whose change asks for a new build, relative to the manifest.
-    pub watch: Vec<Spanned<PathBuf>>,
+    /// What asks for a new build when it changes.
+    pub watch: Vec<Spanned<Watched>>,
 }
 
 /// One route, from a service's `routes` or from `[[route]]`.

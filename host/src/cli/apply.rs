@@ -1,16 +1,17 @@
 //! `skep apply`: makes what the manifest says what runs.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use skep_core::plan::{Plan, Tone};
 
+use super::host_options::HostOptions;
 use super::progress::Progress;
 use super::{Exit, change, report};
 use crate::control::{Apply, client};
+use crate::deploy;
 use crate::deploy::Changed;
-use crate::{deploy, host};
 
 /// Apply the manifest to the running host, whole or not at all
 ///
@@ -21,9 +22,11 @@ use crate::{deploy, host};
 #[derive(Args, Debug)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Arguments {
-    /// The manifest
+    /// The manifest; with --host, as that host finds it on its own machine
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -41,25 +44,22 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Exit {
-    // Mistakes are told of here, with the path as it was written.
-    let application = match deploy::read(&arguments.manifest) {
-        Ok(application) => application,
-        Err(error) => return report::deploy_error(&error, true),
+    let manifest = match &arguments.at {
+        // It is the other machine's file.
+        at if at.is_remote() => arguments.manifest.clone(),
+        _ => match read(&arguments.manifest) {
+            Ok(manifest) => manifest,
+            Err(exit) => return exit,
+        },
     };
-    report::mistakes(&application.source, &[], &application.warnings);
-    let socket = host::control_socket(&application);
-    let manifest = match std::path::absolute(&arguments.manifest) {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            report::failure(&error);
-            return Exit::Failed;
-        }
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
     };
     let asked = Apply {
         manifest,
         lose_state: arguments.yes,
     };
-    let planned = match client::plan(&socket, &asked) {
+    let planned = match client::plan(&host, &asked) {
         Ok(Ok(planned)) => planned,
         Ok(Err(refused)) => return change::show(Ok(Err(refused)), arguments.json, change::changed),
         Err(error) => return change::show(Err(error), arguments.json, change::changed),
@@ -94,10 +94,22 @@ pub fn run(arguments: &Arguments) -> Exit {
         let _ = writeln!(std::io::stderr(), "nothing was changed");
         return Exit::Failed;
     }
-    let progress = Progress::start("applying: building, proving, switching");
-    let changed = client::apply(&socket, &asked, Some(expected));
+    let progress = Progress::start("applying", arguments.json);
+    let told = |step| progress.tell(step);
+    let changed = client::apply(&host, &asked, Some(expected), &told);
     drop(progress);
     change::show(changed, arguments.json, change::changed)
+}
+
+/// Its mistakes are told of here, with the path as it was written. Answers that for the host, which may have
+/// another working directory.
+fn read(manifest: &Path) -> Result<PathBuf, Exit> {
+    let application = deploy::read(manifest).map_err(|error| report::deploy_error(&error, true))?;
+    report::mistakes(&application.source, &[], &application.warnings);
+    std::path::absolute(manifest).map_err(|error| {
+        report::failure(&error);
+        Exit::Failed
+    })
 }
 
 /// Shows what will change; shared with `skep dev`.

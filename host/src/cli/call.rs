@@ -9,10 +9,10 @@ use skep_core::contract::InterfaceName;
 use skep_core::duration;
 use skep_core::name::ServiceName;
 
+use super::host_options::HostOptions;
 use super::{Exit, report};
 use crate::control::client::{self, Refusal};
 use crate::control::{Outcome, Returned};
-use crate::host;
 use crate::operator::{Call as Asked, Listed};
 
 /// Call a function of a service of the running host
@@ -37,6 +37,8 @@ pub struct Call {
     /// The manifest that the host was started with
     #[arg(long, default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Wait no longer than this: `500ms`, `10s`. The service's own deadline holds as well
     #[arg(long, value_parser = duration::parse)]
     timeout: Option<Duration>,
@@ -57,13 +59,15 @@ Exit codes:
 
 /// Runs the command.
 pub fn run(arguments: &Call) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
     let Some((interface, function)) = arguments
         .interface
         .as_ref()
         .zip(arguments.function.as_ref())
     else {
-        return match client::interfaces(&socket, &arguments.service) {
+        return match client::interfaces(&host, &arguments.service) {
             Ok(Some(listed)) => list(arguments, listed),
             Ok(None) => report::no_service(&arguments.service),
             Err(error) => {
@@ -81,7 +85,7 @@ pub fn run(arguments: &Call) -> Exit {
             .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         json: arguments.json,
     };
-    match client::call(&socket, &arguments.service, &asked) {
+    match client::call(&host, &arguments.service, &asked) {
         Ok(Ok(returned)) => show(arguments, &returned),
         Ok(Err(Refusal::NoService)) => report::no_service(&arguments.service),
         Ok(Err(Refusal::NotUnderstood(why))) => fail(&why, Exit::Usage),

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use skep_core::rollout::Share;
 
+use super::host_options::HostOptions;
 use super::{Exit, change, shadow};
 use crate::control::client;
 use crate::deploy::Tried;
-use crate::host;
 
 /// Let what is on trial serve all requests, or more of them
 ///
@@ -20,6 +20,8 @@ pub struct Promote {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// This share of the requests, instead of all; it stays there, whatever further shares there were
     #[arg(long, value_name = "SHARE")]
     to: Option<Share>,
@@ -37,6 +39,8 @@ pub struct Abort {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Print what was on trial as JSON
     #[arg(long)]
     json: bool,
@@ -44,21 +48,25 @@ pub struct Abort {
 
 /// Runs `skep promote`.
 pub fn promote(arguments: &Promote) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
     match arguments.to {
         Some(share) => change::show(
-            client::set_share(&socket, share),
+            client::set_share(&host, share),
             arguments.json,
             change::tried,
         ),
-        None => change::show(client::promote(&socket), arguments.json, change::changed),
+        None => change::show(client::promote(&host), arguments.json, change::changed),
     }
 }
 
 /// Runs `skep abort`.
 pub fn abort(arguments: &Abort) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
-    change::show(client::abort(&socket), arguments.json, aborted)
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
+    change::show(client::abort(&host), arguments.json, aborted)
 }
 
 fn aborted(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {

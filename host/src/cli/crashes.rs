@@ -7,9 +7,9 @@ use clap::Args;
 use skep_core::name::ServiceName;
 use skep_core::status::{CrashReport, Crashes as OfService};
 
+use super::host_options::HostOptions;
 use super::{Exit, report};
 use crate::control::client;
-use crate::host;
 
 /// Show the latest crashes of the running host's services
 ///
@@ -24,6 +24,8 @@ pub struct Crashes {
     /// The manifest that the host was started with
     #[arg(long, default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Print them as JSON
     #[arg(long)]
     json: bool,
@@ -31,8 +33,10 @@ pub struct Crashes {
 
 /// Runs the command.
 pub fn run(arguments: &Crashes) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
-    let found = match client::crashes(&socket, arguments.service.as_ref()) {
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
+    let found = match client::crashes(&host, arguments.service.as_ref()) {
         Ok(Some(found)) => found,
         // Of all services there are always some, if only none.
         Ok(None) => {

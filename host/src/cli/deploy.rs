@@ -8,11 +8,11 @@ use skep_core::duration;
 use skep_core::name::ServiceName;
 use skep_core::rollout::{Share, Steps};
 
+use super::host_options::HostOptions;
 use super::progress::Progress;
 use super::{Exit, change, report};
 use crate::artifact::Artifact;
 use crate::control::{Copies, Pause, Trial, client};
-use crate::host;
 use crate::sticky::Sticky;
 
 /// Deploy another component for a service of the running host
@@ -31,6 +31,8 @@ pub struct Deploy {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Let it serve this share of the requests first: `5%`. With several, `5%,25%,100%`, it goes on to
     /// the next after each pause, and serves all with the last. Whatever it does worse than what serves
     /// the others, it is taken back
@@ -79,21 +81,24 @@ pub fn run(arguments: &Deploy) -> Exit {
             return Exit::Mistakes;
         }
     };
-    let socket = host::control_socket_of(&arguments.manifest);
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
     let (service, expected) = (&arguments.service, arguments.if_generation);
-    let progress = Progress::start("deploying: checking, building, proving");
+    let progress = Progress::start("deploying", arguments.json);
     if let Some(share) = arguments.shadow {
         let copies = Copies {
             share,
             writes: arguments.writes,
             lose_state: arguments.yes,
         };
-        let tried = client::shadow(&socket, service, bytes, &copies, expected);
+        let tried = client::shadow(&host, service, bytes, &copies, expected);
         drop(progress);
         return change::show(tried, arguments.json, change::tried);
     }
     let Some(steps) = &arguments.canary else {
-        let changed = client::deploy(&socket, service, bytes, arguments.yes, expected);
+        let told = |step| progress.tell(step);
+        let changed = client::deploy(&host, service, bytes, arguments.yes, expected, &told);
         drop(progress);
         return change::show(changed, arguments.json, change::changed);
     };
@@ -102,7 +107,7 @@ pub fn run(arguments: &Deploy) -> Exit {
         pause: arguments.pause.map(Pause),
         sticky: arguments.sticky.clone(),
     };
-    let tried = client::try_out(&socket, service, bytes, &trial, expected);
+    let tried = client::try_out(&host, service, bytes, &trial, expected);
     drop(progress);
     change::show(tried, arguments.json, change::tried)
 }

@@ -1,16 +1,16 @@
 //! `skep history` and `skep events`: what served, and what happened.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 
+use super::host_options::HostOptions;
 use super::{Exit, report};
-use crate::control::{ControlError, Past, Refused, client};
-use crate::host;
+use crate::control::{ControlError, Endpoint, Past, Refused, client};
 use crate::journal::Recorded;
 use crate::log::rfc3339;
 
@@ -21,6 +21,8 @@ pub struct History {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -36,6 +38,8 @@ pub struct Events {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// At most so many of the past
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -55,9 +59,11 @@ const BATCH: usize = 100;
 
 /// Runs `skep history`.
 pub fn history(arguments: &History) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
     // One more, to compare the last with.
-    let asked = client::history(&socket, usize::from(arguments.limit) + 1);
+    let asked = client::history(&host, usize::from(arguments.limit) + 1);
     let all = match answered(asked) {
         Ok(all) => all,
         Err(exit) => return exit,
@@ -124,8 +130,10 @@ fn why(reason: &Reason) -> String {
 
 /// Runs `skep events`.
 pub fn events(arguments: &Events) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
-    let latest = client::events(&socket, None, arguments.limit.into(), Duration::ZERO);
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
+    let latest = client::events(&host, None, arguments.limit.into(), Duration::ZERO);
     let mut seen = match answered(latest) {
         Ok(latest) => match show(&latest, arguments.json) {
             Ok(last) => last.unwrap_or(0),
@@ -137,15 +145,15 @@ pub fn events(arguments: &Events) -> Exit {
         return Exit::Ok;
     }
     loop {
-        match follow(&socket, seen, arguments.json) {
+        match follow(&host, seen, arguments.json) {
             Ok(last) => seen = last,
             Err(exit) => return exit,
         }
     }
 }
 
-fn follow(socket: &Path, seen: u64, json: bool) -> Result<u64, Exit> {
-    let next = answered(client::events(socket, Some(seen), BATCH, WAIT))?;
+fn follow(host: &Endpoint, seen: u64, json: bool) -> Result<u64, Exit> {
+    let next = answered(client::events(host, Some(seen), BATCH, WAIT))?;
     let last = show(&next, json).map_err(|_| Exit::Failed)?;
     Ok(last.unwrap_or(seen))
 }

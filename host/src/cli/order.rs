@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use skep_core::name::ServiceName;
 
+use super::host_options::HostOptions;
 use super::{Exit, report};
 use crate::control::{Order, client};
-use crate::host;
 
 /// Restart a service of the running host
 ///
@@ -48,6 +48,8 @@ struct Target {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Print what was ordered as JSON
     #[arg(long)]
     json: bool,
@@ -69,9 +71,11 @@ pub fn start(arguments: &Start) -> Exit {
 }
 
 fn give(target: &Target, order: Order) -> Exit {
-    let socket = host::control_socket_of(&target.manifest);
+    let Some(host) = target.at.endpoint(&target.manifest) else {
+        return Exit::Failed;
+    };
     let service = &target.service;
-    let given = match client::order(&socket, service, order) {
+    let given = match client::order(&host, service, order) {
         Ok(Some(given)) => given,
         Ok(None) => return report::no_service(service),
         Err(error) => {

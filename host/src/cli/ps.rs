@@ -8,9 +8,9 @@ use clap::Args;
 use skep_core::lifecycle::Phase;
 use skep_core::status::{Candidate, HostStatus, MemoryPressure, ServiceStatus};
 
+use super::host_options::HostOptions;
 use super::{Exit, report};
 use crate::control::client;
-use crate::host;
 
 /// List the services of the running host
 #[derive(Args, Debug)]
@@ -19,6 +19,8 @@ pub struct Ps {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Print the listing as JSON
     #[arg(long)]
     json: bool,
@@ -26,8 +28,10 @@ pub struct Ps {
 
 /// Runs the command.
 pub fn run(arguments: &Ps) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
-    let status = match client::status(&socket) {
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
+    let status = match client::status(&host) {
         Ok(status) => status,
         Err(error) => {
             report::failure(&error);

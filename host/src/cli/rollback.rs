@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use skep_core::name::ServiceName;
 
+use super::host_options::HostOptions;
 use super::progress::Progress;
 use super::{Exit, change};
 use crate::control::{Rollback, client};
-use crate::host;
 
 /// Go back to an earlier revision of a service of the running host
 ///
@@ -23,6 +23,8 @@ pub struct Arguments {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// The revision; absent: the one before
     #[arg(long)]
     to: Option<u32>,
@@ -39,13 +41,17 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
     let asked = Rollback {
         revision: arguments.to,
         lose_state: arguments.yes,
     };
-    let progress = Progress::start("rolling back: checking, building, proving");
-    let changed = client::rollback(&socket, &arguments.service, &asked, arguments.if_generation);
+    let progress = Progress::start("rolling back", arguments.json);
+    let (service, expected) = (&arguments.service, arguments.if_generation);
+    let told = |step| progress.tell(step);
+    let changed = client::rollback(&host, service, &asked, expected, &told);
     drop(progress);
     change::show(changed, arguments.json, change::changed)
 }

@@ -7,9 +7,9 @@ use clap::Args;
 use skep_core::name::ServiceName;
 use skep_core::shadow::{Counts, Found, Report, Took, What};
 
+use super::host_options::HostOptions;
 use super::{Exit, report};
 use crate::control::client;
-use crate::host;
 
 /// Show how what gets copies of a service's calls answers them
 ///
@@ -23,6 +23,8 @@ pub struct Shadow {
     /// The manifest that the host was started with
     #[arg(default_value = "skep.toml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    at: HostOptions,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -30,9 +32,11 @@ pub struct Shadow {
 
 /// Runs `skep shadow`.
 pub fn run(arguments: &Shadow) -> Exit {
-    let socket = host::control_socket_of(&arguments.manifest);
+    let Some(host) = arguments.at.endpoint(&arguments.manifest) else {
+        return Exit::Failed;
+    };
     let service = &arguments.service;
-    let found = match client::shadow_report(&socket, service) {
+    let found = match client::shadow_report(&host, service) {
         Ok(Some(found)) => found,
         Ok(None) => {
             let mut stderr = std::io::stderr().lock();

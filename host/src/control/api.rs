@@ -74,7 +74,7 @@ impl Api {
 #[openapi(
     info(title = "Skep control API", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     modifiers(&Remotely),
-    components(schemas(Refused)),
+    components(schemas(Refused, Problem)),
     security(("token" = [])),
     tags(
         (name = "host", description = "The host and its application as they stand"),

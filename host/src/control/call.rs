@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 use wasmtime::component::Val;
 
 use super::api::{Api, apart};
-use super::problem::{Asked, Named, PROBLEM_JSON, Problem};
+use super::problem::{Asked, Named, Problem};
+use super::refused::{Bug, NoService, NotCalled};
 use crate::log::chain;
 use crate::operator::{Answered, Call, Callee, Listed};
 use crate::wave;
@@ -58,8 +59,8 @@ pub enum Outcome {
     params(("service" = ServiceName, Path, description = "Which")),
     responses(
         (status = 200, description = "In the component's order", body = Vec<Listed>),
-        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
-        (status = 500, description = "A bug", body = Problem, content_type = PROBLEM_JSON),
+        NoService,
+        Bug,
     ),
 )]
 pub(super) async fn interfaces_of(
@@ -82,34 +83,9 @@ pub(super) async fn interfaces_of(
     request_body(content = Call),
     responses(
         (status = 200, description = "The function has returned", body = Returned),
-        (status = 400, description = "Not understood", body = Problem, content_type = PROBLEM_JSON),
-        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
-        (status = 413, description = "Too large", body = Problem, content_type = PROBLEM_JSON),
-        (
-            status = 415,
-            description = "Of another media type",
-            body = Problem,
-            content_type = PROBLEM_JSON
-        ),
-        (
-            status = 422,
-            description = "There is no such function, or it takes other arguments",
-            body = Problem,
-            content_type = PROBLEM_JSON
-        ),
-        (status = 500, description = "A bug", body = Problem, content_type = PROBLEM_JSON),
-        (
-            status = 502,
-            description = "The service was not there or failed, or its result is too long",
-            body = Problem,
-            content_type = PROBLEM_JSON
-        ),
-        (
-            status = 503,
-            description = "Too many such calls are under way",
-            body = Problem,
-            content_type = PROBLEM_JSON
-        ),
+        NoService,
+        NotCalled,
+        Bug,
     ),
 )]
 pub(super) async fn called(

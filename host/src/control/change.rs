@@ -9,7 +9,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use skep_core::change::Refusal;
-use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 use skep_core::plan::Plan;
 use utoipa::ToSchema;
@@ -18,8 +17,9 @@ use super::api::{Api, apart};
 use super::precondition::{IfMatch, etag};
 use super::problem::{Asked, Named, Queried, Sent};
 use super::refused::{Refused, Unchanged, Unplanned};
+use super::steps::{Line, Told};
 use crate::deploy::{
-    self, Application, ChangeError, Changed, ContractChange, Ledger, Running, Tried, Wanted,
+    self, ChangeError, Changed, ContractChange, Ledger, Progress, Running, StepBegun, Tried, Wanted,
 };
 
 /// What a host is asked to apply, or to plan.
@@ -93,8 +93,8 @@ pub(super) struct Meant {
     responses(
         (
             status = 200,
-            description = "It serves",
-            body = Changed,
+            description = "It serves; or, line by line, what is being done and what has come of it",
+            content((Changed = "application/json"), (Line = "application/x-ndjson")),
             headers(("etag" = String, description = "The generation that serves now, in quotes"))
         ),
         Unchanged,
@@ -105,23 +105,29 @@ pub(super) async fn deployed(
     Named(service): Named,
     IfMatch(expected): IfMatch,
     Queried(meant): Queried<Meant>,
+    told: Told,
     Sent(bytes): Sent,
-) -> Result<Served, Refused> {
-    loop {
-        let (mut wanted, contract) = sent(&api, service.clone(), bytes.clone()).await?;
-        wanted.state_may_be_lost = meant.lose_state;
-        return match api.running.change(wanted, expected).await {
-            Err(error) if is_overtaken(&error, expected) => continue,
-            Ok(changed) => Ok(Served(Changed {
-                contract,
-                ..changed
-            })),
-            Err(error) => Err(Refused {
-                contract,
-                ..Refused::of_change(&error)
-            }),
-        };
-    }
+) -> Response {
+    let change = async move |progress: Progress| {
+        progress.begins(StepBegun::Check);
+        loop {
+            let (mut wanted, contract) = sent(&api, service.clone(), bytes.clone()).await?;
+            wanted.state_may_be_lost = meant.lose_state;
+            wanted.listener = progress.clone();
+            return match api.running.change(wanted, expected).await {
+                Err(error) if is_overtaken(&error, expected) => continue,
+                Ok(changed) => Ok(Served(Changed {
+                    contract,
+                    ..changed
+                })),
+                Err(error) => Err(Refused {
+                    contract,
+                    ..Refused::of_change(&error)
+                }),
+            };
+        }
+    };
+    told.of(change).await
 }
 
 /// Whether somebody else has changed something while this was put together, and who asked for it does not
@@ -167,8 +173,8 @@ pub(super) async fn sent(
     responses(
         (
             status = 200,
-            description = "It serves",
-            body = Changed,
+            description = "It serves; or, line by line, what is being done and what has come of it",
+            content((Changed = "application/json"), (Line = "application/x-ndjson")),
             headers(("etag" = String, description = "The generation that serves now, in quotes"))
         ),
         Unchanged,
@@ -178,22 +184,28 @@ pub(super) async fn rolled_back(
     State(api): State<Api>,
     Named(service): Named,
     IfMatch(expected): IfMatch,
+    told: Told,
     Asked(asked): Asked<Rollback>,
-) -> Result<Served, Refused> {
-    loop {
-        let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
-        let (service, revision) = (service.clone(), asked.revision);
-        let wanted = apart(move || {
-            let wanted = running.earlier(&ledger, &service, revision, "asked for");
-            wanted.map_err(|error| Refused::of_deploy(&error))
-        });
-        let mut wanted = wanted.await??;
-        wanted.state_may_be_lost = asked.lose_state;
-        let changed = api.running.change(wanted, expected).await;
-        if !matches!(&changed, Err(error) if is_overtaken(error, expected)) {
-            return served(changed);
+) -> Response {
+    let change = async move |progress: Progress| {
+        progress.begins(StepBegun::Check);
+        loop {
+            let (running, ledger) = (api.running.clone(), open_ledger(&api.running)?);
+            let (service, revision) = (service.clone(), asked.revision);
+            let wanted = apart(move || {
+                let wanted = running.earlier(&ledger, &service, revision, "asked for");
+                wanted.map_err(|error| Refused::of_deploy(&error))
+            });
+            let mut wanted = wanted.await??;
+            wanted.state_may_be_lost = asked.lose_state;
+            wanted.listener = progress.clone();
+            let changed = api.running.change(wanted, expected).await;
+            if !matches!(&changed, Err(error) if is_overtaken(error, expected)) {
+                return served(changed);
+            }
         }
-    }
+    };
+    told.of(change).await
 }
 
 /// Apply a manifest, whole or not at all
@@ -211,8 +223,8 @@ pub(super) async fn rolled_back(
     responses(
         (
             status = 200,
-            description = "It serves",
-            body = Changed,
+            description = "It serves; or, line by line, what is being done and what has come of it",
+            content((Changed = "application/json"), (Line = "application/x-ndjson")),
             headers(("etag" = String, description = "The generation that serves now, in quotes"))
         ),
         Unchanged,
@@ -221,12 +233,19 @@ pub(super) async fn rolled_back(
 pub(super) async fn applied(
     State(api): State<Api>,
     IfMatch(expected): IfMatch,
+    told: Told,
     Asked(asked): Asked<Apply>,
-) -> Result<Served, Refused> {
-    let state_may_be_lost = asked.lose_state;
-    let mut wanted = Wanted::new(apart(move || read(&asked)).await??, Reason::Apply);
-    wanted.state_may_be_lost = state_may_be_lost;
-    served(api.running.change(wanted, expected).await)
+) -> Response {
+    let change = async move |progress: Progress| {
+        progress.begins(StepBegun::Check);
+        let (running, lose_state) = (api.running.clone(), asked.lose_state);
+        let wanted = apart(move || running.with_manifest(&asked.manifest)).await?;
+        let mut wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
+        wanted.state_may_be_lost = lose_state;
+        wanted.listener = progress;
+        served(api.running.change(wanted, expected).await)
+    };
+    told.of(change).await
 }
 
 /// What applying a manifest would change
@@ -252,17 +271,14 @@ pub(super) async fn planned(
     Asked(asked): Asked<Apply>,
 ) -> Result<Response, Refused> {
     let planned = apart(move || {
-        let wanted = read(&asked)?;
+        let wanted = deploy::read(&asked.manifest);
+        let wanted = wanted.map_err(|error| Refused::of_deploy(&error))?;
         let (generation, plan) = api.running.plan(&wanted);
         Ok::<_, Refused>(Planned { generation, plan })
     });
     let planned = planned.await??;
     let etag = [(header::ETAG, etag(planned.generation))];
     Ok((etag, Json(planned)).into_response())
-}
-
-fn read(asked: &Apply) -> Result<Application, Refused> {
-    deploy::read(&asked.manifest).map_err(|error| Refused::of_deploy(&error))
 }
 
 /// Where what is to change will be written down.
@@ -284,7 +300,7 @@ pub(super) fn tried_out(tried: Result<Tried, ChangeError>) -> Result<Json<Tried>
 }
 
 /// What is answered to a change that was made.
-pub(super) struct Served(Changed);
+pub(super) struct Served(pub(super) Changed);
 
 impl IntoResponse for Served {
     fn into_response(self) -> Response {

@@ -1,11 +1,7 @@
 //! The control API from the other side: what commands ask of a running host. Everything here blocks.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skep_core::name::ServiceName;
 use skep_core::rollout::Share;
@@ -13,11 +9,12 @@ use skep_core::shadow::Report;
 use skep_core::status::{Crashes, HostStatus};
 
 use super::api::JSON_BYTES;
+use super::exchange::{ANSWER_PATIENCE, Question};
 use super::{
-    Apply, ControlError, Copies, Order, Ordered, Past, Planned, Problem, Refused, Returned,
-    Rollback, SetShare, Trial,
+    Apply, ControlError, Copies, Endpoint, Order, Ordered, Past, Planned, Problem, Refused,
+    Returned, Rollback, SetShare, Trial,
 };
-use crate::deploy::{Changed, Tried};
+use crate::deploy::{Changed, StepBegun, Tried};
 use crate::journal::Recorded;
 use crate::operator::{Call, Listed};
 
@@ -32,78 +29,79 @@ pub enum Refusal {
     Failed(String),
 }
 
-/// Asks the host at `path` how it stands.
+/// Asks the host how it stands.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn status(path: &Path) -> Result<HostStatus, ControlError> {
-    let (_, body) = exchange(path, &Question::new("GET /v1/status"))?;
-    serde_json::from_slice(&body).map_err(|_| ControlError::unexpected(path))
+pub fn status(host: &Endpoint) -> Result<HostStatus, ControlError> {
+    let (_, body) = host.exchange(&Question::new("GET /v1/status"))?;
+    serde_json::from_slice(&body).map_err(|_| host.unexpected())
 }
 
-/// Asks the host at `path` for the latest crashes of a service, or of all; none if it has none of
+/// Asks the host for the latest crashes of a service, or of all; none if it has none of
 /// that name.
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn crashes(
-    path: &Path,
+    host: &Endpoint,
     service: Option<&ServiceName>,
 ) -> Result<Option<Vec<Crashes>>, ControlError> {
     let request = match service {
         Some(service) => format!("GET /v1/services/{service}/crashes"),
         None => "GET /v1/crashes".to_owned(),
     };
-    found(path, &request, 200)
+    found(host, &request, 200)
 }
 
-/// Gives a service of the host at `path` an order; none if it has none of that name.
+/// Gives a service of the host an order; none if it has none of that name.
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn order(
-    path: &Path,
+    host: &Endpoint,
     service: &ServiceName,
     order: Order,
 ) -> Result<Option<Ordered>, ControlError> {
     let request = format!("POST /v1/services/{service}/{}", order.name());
-    found(path, &request, 202)
+    found(host, &request, 202)
 }
 
-/// Asks the host at `path` what a service exports; none if it has none of that name.
+/// Asks the host what a service exports; none if it has none of that name.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn interfaces(path: &Path, service: &ServiceName) -> Result<Option<Vec<Listed>>, ControlError> {
+pub fn interfaces(
+    host: &Endpoint,
+    service: &ServiceName,
+) -> Result<Option<Vec<Listed>>, ControlError> {
     let request = format!("GET /v1/services/{service}/interfaces");
-    found(path, &request, 200)
+    found(host, &request, 200)
 }
 
-/// Has the host at `path` call a function of a service: without a time-out until the
+/// Has the host call a function of a service: without a time-out until the
 /// service's own deadline. If this process ends meanwhile, the call is cancelled.
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn call(
-    path: &Path,
+    host: &Endpoint,
     service: &ServiceName,
     call: &Call,
 ) -> Result<Result<Returned, Refusal>, ControlError> {
-    let unexpected = || ControlError::unexpected(path);
-    let body = serde_json::to_vec(call).map_err(|_| unexpected())?;
-    if body.len() > JSON_BYTES {
-        let long = format!("a call takes no more than {JSON_BYTES} bytes with all its arguments");
-        return Ok(Err(Refusal::NotUnderstood(long)));
-    }
+    let unexpected = || host.unexpected();
     let request = format!("POST /v1/services/{service}/call");
     let timeout = call.timeout_ms.map(Duration::from_millis);
     let question = Question {
-        body,
         // The host sees to the time-out; this is for a host that does not.
         patience: timeout.map(|timeout| timeout.saturating_add(ANSWER_PATIENCE)),
-        ..Question::new(&request)
+        ..Question::json(host, &request, call)?
     };
-    let (status, body) = exchange(path, &question)?;
+    if question.body.len() > JSON_BYTES {
+        let long = format!("a call takes no more than {JSON_BYTES} bytes with all its arguments");
+        return Ok(Err(Refusal::NotUnderstood(long)));
+    }
+    let (status, body) = host.exchange(&question)?;
     if status == 200 {
         let returned = serde_json::from_slice(&body).map_err(|_| unexpected())?;
         return Ok(Ok(returned));
@@ -119,24 +117,25 @@ pub fn call(
     }))
 }
 
-/// Asks the host at `path` what applying a manifest would change.
+/// Asks the host what applying a manifest would change.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn plan(path: &Path, asked: &Apply) -> Result<Result<Planned, Refused>, ControlError> {
-    json(path, "POST /v1/plan", asked, None)
+pub fn plan(host: &Endpoint, asked: &Apply) -> Result<Result<Planned, Refused>, ControlError> {
+    ask(host, &Question::json(host, "POST /v1/plan", asked)?)
 }
 
-/// Has the host at `path` deploy a component.
+/// Has the host deploy a component. `told` is told of each step, if the host tells of it.
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn deploy(
-    path: &Path,
+    host: &Endpoint,
     service: &ServiceName,
     component: Vec<u8>,
     lose_state: bool,
     expected: Option<u64>,
+    told: &dyn Fn(StepBegun),
 ) -> Result<Result<Changed, Refused>, ControlError> {
     let question = Question {
         request: &format!("POST /v1/services/{service}/deploy?lose_state={lose_state}"),
@@ -144,109 +143,119 @@ pub fn deploy(
         kind: "application/wasm",
         patience: None,
         expected,
+        told: Some(told),
     };
-    ask(path, &question)
+    ask(host, &question)
 }
 
-/// Has the host at `path` try a component with a share of the requests.
+/// Has the host try a component with a share of the requests.
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn try_out(
-    path: &Path,
+    host: &Endpoint,
     service: &ServiceName,
     component: Vec<u8>,
     trial: &Trial,
     expected: Option<u64>,
 ) -> Result<Result<Tried, Refused>, ControlError> {
-    let query = serde_urlencoded::to_string(trial).map_err(|_| ControlError::unexpected(path))?;
+    let query = serde_urlencoded::to_string(trial).map_err(|_| host.unexpected())?;
     let question = Question {
         request: &format!("POST /v1/services/{service}/canary?{query}"),
         body: component,
         kind: "application/wasm",
         patience: None,
         expected,
+        told: None,
     };
-    ask(path, &question)
+    ask(host, &question)
 }
 
-/// Has the host at `path` let a component answer copies of what a service is asked.
+/// Has the host let a component answer copies of what a service is asked.
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn shadow(
-    path: &Path,
+    host: &Endpoint,
     service: &ServiceName,
     component: Vec<u8>,
     copies: &Copies,
     expected: Option<u64>,
 ) -> Result<Result<Tried, Refused>, ControlError> {
-    let query = serde_urlencoded::to_string(copies).map_err(|_| ControlError::unexpected(path))?;
+    let query = serde_urlencoded::to_string(copies).map_err(|_| host.unexpected())?;
     let question = Question {
         request: &format!("POST /v1/services/{service}/shadow?{query}"),
         body: component,
         kind: "application/wasm",
         patience: None,
         expected,
+        told: None,
     };
-    ask(path, &question)
+    ask(host, &question)
 }
 
-/// Asks the host at `path` what has been found of a component that gets copies of what a service is
-/// asked; none if there is none.
+/// Asks the host what has been found of a component that gets copies of what a service is asked; none
+/// if there is none.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn shadow_report(path: &Path, service: &ServiceName) -> Result<Option<Report>, ControlError> {
-    found(path, &format!("GET /v1/services/{service}/shadow"), 200)
+pub fn shadow_report(
+    host: &Endpoint,
+    service: &ServiceName,
+) -> Result<Option<Report>, ControlError> {
+    found(host, &format!("GET /v1/services/{service}/shadow"), 200)
 }
 
-/// Has the host at `path` give what is on trial another share.
+/// Has the host give what is on trial another share.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn set_share(path: &Path, share: Share) -> Result<Result<Tried, Refused>, ControlError> {
-    json(path, "POST /v1/canary/share", &SetShare { share }, None)
+pub fn set_share(host: &Endpoint, share: Share) -> Result<Result<Tried, Refused>, ControlError> {
+    let asked = SetShare { share };
+    ask(
+        host,
+        &Question::json(host, "POST /v1/canary/share", &asked)?,
+    )
 }
 
-/// Has the host at `path` let what is on trial serve all requests.
+/// Has the host let what is on trial serve all requests.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn promote(path: &Path) -> Result<Result<Changed, Refused>, ControlError> {
+pub fn promote(host: &Endpoint) -> Result<Result<Changed, Refused>, ControlError> {
     let question = Question {
         patience: None,
         ..Question::new("POST /v1/canary/promote")
     };
-    ask(path, &question)
+    ask(host, &question)
 }
 
-/// Has the host at `path` take back what is on trial.
+/// Has the host take back what is on trial.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn abort(path: &Path) -> Result<Result<Tried, Refused>, ControlError> {
-    ask(path, &Question::new("POST /v1/canary/abort"))
+pub fn abort(host: &Endpoint) -> Result<Result<Tried, Refused>, ControlError> {
+    ask(host, &Question::new("POST /v1/canary/abort"))
 }
 
-/// Asks the host at `path` for the latest generations, the newest first.
+/// Asks the host for the latest generations, the newest first.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub fn history(path: &Path, limit: usize) -> Result<Result<Vec<Past>, Refused>, ControlError> {
+pub fn history(host: &Endpoint, limit: usize) -> Result<Result<Vec<Past>, Refused>, ControlError> {
     ask(
-        path,
+        host,
         &Question::new(&format!("GET /v1/history?limit={limit}")),
     )
 }
 
-/// Asks the host at `path` for events after the one with that number, or the latest; if there are none
+/// Asks the host for events after the one with that number, or the latest; if there are none
 /// yet, it waits for them.
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn events(
-    path: &Path,
+    host: &Endpoint,
     after: Option<u64>,
     limit: usize,
     wait: Duration,
@@ -258,43 +267,55 @@ pub fn events(
         patience: Some(wait.saturating_add(ANSWER_PATIENCE)),
         ..Question::new(&request)
     };
-    ask(path, &question)
+    ask(host, &question)
 }
 
-/// Has the host at `path` go back to an earlier revision of a service.
+/// Has the host go back to an earlier revision of a service; `told` as for [`deploy`].
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn rollback(
-    path: &Path,
+    host: &Endpoint,
     service: &ServiceName,
     asked: &Rollback,
     expected: Option<u64>,
+    told: &dyn Fn(StepBegun),
 ) -> Result<Result<Changed, Refused>, ControlError> {
     let request = format!("POST /v1/services/{service}/rollback");
-    json(path, &request, asked, expected)
+    let question = Question {
+        expected,
+        told: Some(told),
+        ..Question::json(host, &request, asked)?
+    };
+    ask(host, &question)
 }
 
-/// Has the host at `path` apply a manifest.
+/// Has the host apply a manifest; `told` as for [`deploy`].
 ///
 /// # Errors
 /// See [`ControlError`].
 pub fn apply(
-    path: &Path,
+    host: &Endpoint,
     asked: &Apply,
     expected: Option<u64>,
+    told: &dyn Fn(StepBegun),
 ) -> Result<Result<Changed, Refused>, ControlError> {
-    json(path, "POST /v1/apply", asked, expected)
+    let question = Question {
+        expected,
+        told: Some(told),
+        ..Question::json(host, "POST /v1/apply", asked)?
+    };
+    ask(host, &question)
 }
 
 /// An answer with that status; none if there is no such service.
 fn found<T: DeserializeOwned>(
-    path: &Path,
+    host: &Endpoint,
     request: &str,
     status: u16,
 ) -> Result<Option<T>, ControlError> {
-    let unexpected = || ControlError::unexpected(path);
-    match exchange(path, &Question::new(request))? {
+    let unexpected = || host.unexpected();
+    match host.exchange(&Question::new(request))? {
         (found, body) if found == status => serde_json::from_slice(&body)
             .map(Some)
             .map_err(|_| unexpected()),
@@ -303,103 +324,14 @@ fn found<T: DeserializeOwned>(
     }
 }
 
-fn json<T: DeserializeOwned>(
-    path: &Path,
-    request: &str,
-    asked: &impl Serialize,
-    expected: Option<u64>,
-) -> Result<Result<T, Refused>, ControlError> {
-    let body = serde_json::to_vec(asked).map_err(|_| ControlError::unexpected(path))?;
-    let question = Question {
-        body,
-        patience: None,
-        expected,
-        ..Question::new(request)
-    };
-    ask(path, &question)
-}
-
 fn ask<T: DeserializeOwned>(
-    path: &Path,
+    host: &Endpoint,
     question: &Question<'_>,
 ) -> Result<Result<T, Refused>, ControlError> {
-    let (status, body) = exchange(path, question)?;
-    let unexpected = |_| ControlError::unexpected(path);
+    let (status, body) = host.exchange(question)?;
+    let unexpected = |_| host.unexpected();
     if status == 200 {
         return serde_json::from_slice(&body).map(Ok).map_err(unexpected);
     }
     serde_json::from_slice(&body).map(Err).map_err(unexpected)
-}
-
-/// How long a host may take to answer a question.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-
-/// An answer that is longer is not one.
-const ANSWER_BYTES: u64 = 16 << 20;
-
-/// What a host is asked.
-struct Question<'a> {
-    /// `GET /v1/status`
-    request: &'a str,
-    body: Vec<u8>,
-    /// The body's media type.
-    kind: &'static str,
-    /// For how long its answer is waited for; none: as long as there is a host.
-    patience: Option<Duration>,
-    /// The generation that it is about, if only that.
-    expected: Option<u64>,
-}
-
-impl Question<'_> {
-    /// One without a body that is answered at once.
-    fn new(request: &str) -> Question<'_> {
-        Question {
-            request,
-            body: Vec::new(),
-            kind: "application/json",
-            patience: Some(ANSWER_PATIENCE),
-            expected: None,
-        }
-    }
-}
-
-/// One request, its answer's status and body.
-fn exchange(path: &Path, question: &Question<'_>) -> Result<(u16, Vec<u8>), ControlError> {
-    let no_host = |source| ControlError::NoHost {
-        path: path.to_owned(),
-        source,
-    };
-    let mut stream = UnixStream::connect(path).map_err(no_host)?;
-    stream
-        .set_read_timeout(question.patience)
-        .map_err(no_host)?;
-    stream
-        .set_write_timeout(Some(ANSWER_PATIENCE))
-        .map_err(no_host)?;
-    // HTTP/1.0: the answer is not chunked and ends with the connection.
-    let expected = question.expected;
-    let condition = expected.map_or_else(String::new, |n| format!("if-match: \"{n}\"\r\n"));
-    let head = format!(
-        "{} HTTP/1.0\r\nhost: localhost\r\ncontent-type: {}\r\n{condition}\
-         content-length: {}\r\n\r\n",
-        question.request,
-        question.kind,
-        question.body.len()
-    );
-    stream.write_all(head.as_bytes()).map_err(no_host)?;
-    // A host that does not want all of it says so.
-    let _ = stream.write_all(&question.body);
-    let mut answer = Vec::new();
-    stream
-        .take(ANSWER_BYTES)
-        .read_to_end(&mut answer)
-        .map_err(no_host)?;
-    parse(&answer).ok_or_else(|| ControlError::unexpected(path))
-}
-
-fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
-    let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..head_end]).ok()?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, answer[head_end + 4..].to_vec()))
 }

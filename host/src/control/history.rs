@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use super::api::{Api, apart};
 use super::problem::{Problem, Queried};
 use super::refused::{Refused, Unplanned};
-use crate::deploy::{ChangeError, LedgerError, Running};
-use crate::journal::{Journal, JournalError, Recorded};
+use crate::deploy::{ChangeError, LedgerError, Records, Running};
+use crate::journal::{JournalError, Recorded};
 
 /// At most so many of either are answered.
 const LIMIT_MAX: usize = 1000;
@@ -98,12 +98,12 @@ pub(super) async fn history(
     State(api): State<Api>,
     Queried(query): Queried<HistoryQuery>,
 ) -> Result<Json<Vec<Past>>, Refused> {
-    let journal = journal(&api.running)?;
+    let records = records(&api.running)?;
     let limit = within(query.limit)?;
     let past = apart(move || {
-        let active = journal.active()?.map(|active| active.number);
+        let active = records.active()?.map(|active| active.number);
         let past = |record| Past::of(record, active);
-        Ok(journal.history(limit)?.into_iter().map(past).collect())
+        Ok(records.history(limit)?.into_iter().map(past).collect())
     });
     past.await?.map(Json).map_err(unreadable)
 }
@@ -123,7 +123,7 @@ pub(super) async fn events(
     State(api): State<Api>,
     Queried(query): Queried<EventsQuery>,
 ) -> Result<Json<Vec<Recorded>>, Refused> {
-    let journal = journal(&api.running)?;
+    let records = records(&api.running)?;
     let limit = within(query.limit)?;
     let wait = Duration::from_millis(query.wait_ms);
     if wait > WAIT_MAX {
@@ -134,21 +134,20 @@ pub(super) async fn events(
         )
         .into());
     }
-    let mut newest = journal.newest();
+    let mut newest = records.newest();
     let after = match query.after {
         Some(after) => after,
         None => newest.borrow().saturating_sub(limit as u64),
     };
     // Whether something has come or the time is over: what is there is answered.
     let _ = tokio::time::timeout(wait, newest.wait_for(|newest| *newest > after)).await;
-    let events = apart(move || Journal::events(&journal, after, limit));
+    let events = apart(move || records.events(after, limit));
     events.await?.map(Json).map_err(unreadable)
 }
 
-/// It can be read also while nothing can change.
-fn journal(running: &Running) -> Result<Journal, Refused> {
-    let journal = running.ledger().map(|ledger| ledger.journal().clone());
-    journal.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
+fn records(running: &Running) -> Result<Records, Refused> {
+    let records = running.records();
+    records.ok_or_else(|| Refused::of_change(&ChangeError::NoLedger))
 }
 
 fn within(limit: usize) -> Result<usize, Problem> {

@@ -10,7 +10,8 @@ use skep_core::status::{Crashes, HostStatus};
 use utoipa::ToSchema;
 
 use super::api::{Api, apart};
-use super::problem::{Named, PROBLEM_JSON, Problem};
+use super::problem::{Named, Problem};
+use super::refused::{Bug, NoService};
 
 /// An order that was given to a service. It is carried out when its turn comes; `/v1/status` says
 /// where the service stands.
@@ -52,7 +53,7 @@ impl Order {
     tag = "host",
     responses(
         (status = 200, description = "As of now", body = HostStatus),
-        (status = 500, description = "A bug", body = Problem, content_type = PROBLEM_JSON),
+        Bug,
     ),
 )]
 pub(super) async fn status(State(api): State<Api>) -> Result<Json<HostStatus>, Problem> {
@@ -66,7 +67,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<HostStatus>, P
     tag = "host",
     responses(
         (status = 200, description = "By service", body = Vec<Crashes>),
-        (status = 500, description = "A bug", body = Problem, content_type = PROBLEM_JSON),
+        Bug,
     ),
 )]
 pub(super) async fn crashes(State(api): State<Api>) -> Result<Json<Vec<Crashes>>, Problem> {
@@ -81,8 +82,8 @@ pub(super) async fn crashes(State(api): State<Api>) -> Result<Json<Vec<Crashes>>
     params(("service" = ServiceName, Path, description = "Which")),
     responses(
         (status = 200, description = "One element", body = Vec<Crashes>),
-        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
-        (status = 500, description = "A bug", body = Problem, content_type = PROBLEM_JSON),
+        NoService,
+        Bug,
     ),
 )]
 pub(super) async fn crashes_of(
@@ -107,7 +108,7 @@ pub(super) async fn crashes_of(
     params(("service" = ServiceName, Path, description = "Which")),
     responses(
         (status = 202, description = "It will be", body = Ordered),
-        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
+        NoService,
     ),
 )]
 pub(super) async fn restart(
@@ -128,7 +129,7 @@ pub(super) async fn restart(
     params(("service" = ServiceName, Path, description = "Which")),
     responses(
         (status = 202, description = "It will be", body = Ordered),
-        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
+        NoService,
     ),
 )]
 pub(super) async fn stop(
@@ -148,7 +149,7 @@ pub(super) async fn stop(
     params(("service" = ServiceName, Path, description = "Which")),
     responses(
         (status = 202, description = "It will be", body = Ordered),
-        (status = 404, description = "No such service", body = Problem, content_type = PROBLEM_JSON),
+        NoService,
     ),
 )]
 pub(super) async fn start(

@@ -1,5 +1,5 @@
-//! How the control API refuses a change: a problem document that says at which step, and shows the
-//! mistakes.
+//! How the control API refuses: what may be answered instead of what was asked for; and of a change a problem
+//! document that says at which step, and shows the mistakes.
 
 use std::collections::BTreeMap;
 
@@ -82,23 +82,69 @@ const UNCHANGED: &[(&str, &str)] = &[
     ("503", "The host is stopping, or being replaced by another"),
 ];
 
+/// What a question about the host, and an order to a service, may be answered instead: in these words by
+/// every one of them.
+pub(super) enum Bug {}
+pub(super) enum NoService {}
+
+/// And a call of a service's function.
+pub(super) enum NotCalled {}
+
+const BUG: &[(&str, &str)] = &[("500", "A bug")];
+
+const NO_SERVICE: &[(&str, &str)] = &[("404", "No such service")];
+
+const NOT_CALLED: &[(&str, &str)] = &[
+    ("400", "Not understood"),
+    ("413", "Too large"),
+    ("415", "Of another media type"),
+    (
+        "422",
+        "There is no such function, or it takes other arguments",
+    ),
+    (
+        "502",
+        "The service was not there or failed, or its result is too long",
+    ),
+    ("503", "Too many such calls are under way"),
+];
+
+impl IntoResponses for Bug {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals::<Problem>(BUG)
+    }
+}
+
+impl IntoResponses for NoService {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals::<Problem>(NO_SERVICE)
+    }
+}
+
+impl IntoResponses for NotCalled {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals::<Problem>(NOT_CALLED)
+    }
+}
+
 impl IntoResponses for Unplanned {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(UNPLANNED)
+        refusals::<Refused>(UNPLANNED)
     }
 }
 
 impl IntoResponses for Unchanged {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let mut all = refusals(UNPLANNED);
-        all.append(&mut refusals(UNCHANGED));
+        let mut all = refusals::<Refused>(UNPLANNED);
+        all.append(&mut refusals::<Refused>(UNCHANGED));
         all
     }
 }
 
-fn refusals(statuses: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+/// Statuses that are answered with this kind of problem document.
+fn refusals<P: ToSchema>(statuses: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     let one = |(status, description): &(&str, &str)| {
-        let content = Ref::from_schema_name(Refused::name());
+        let content = Ref::from_schema_name(P::name());
         let content = ContentBuilder::new().schema(Some(content)).build();
         let response = ResponseBuilder::new()
             .description(*description)

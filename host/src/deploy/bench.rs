@@ -17,6 +17,7 @@ use super::http::gateway_settings;
 use super::ledger::{Applied, Ledger};
 use super::machinery::Machinery;
 use super::member::{Chronicle, Draft, Members};
+use super::progress::Progress;
 use crate::generation::{Generation, Slot};
 use crate::supervisor::Desk;
 use crate::task;
@@ -55,6 +56,7 @@ impl Bench {
         &mut self,
         desk: &Arc<Desk>,
         order: change::Order<'_, Hands>,
+        progress: &Progress,
     ) -> Result<Prepared<Hands>, Vec<Mistake>> {
         let (application, mut members) = (order.application, order.kept);
         let mut drafts = Vec::new();
@@ -71,7 +73,7 @@ impl Bench {
             let chronicle = self.chronicles.entry(name.clone()).or_default();
             drafts.extend(Draft::new(application, name, *number, chronicle.clone()));
         }
-        let built = self.build(application, &drafts).await?;
+        let built = self.build(application, &drafts, progress).await?;
         application.forget_bytes();
         let mut candidates = Vec::new();
         for (draft, built) in drafts.into_iter().zip(built) {
@@ -101,11 +103,13 @@ impl Bench {
         &self,
         application: &Arc<Application>,
         drafts: &[Draft],
+        progress: &Progress,
     ) -> Result<Vec<Built>, Vec<Mistake>> {
         let orders: Vec<Order> = drafts.iter().map(|draft| draft.order.clone()).collect();
         let (application, machinery) = (application.clone(), self.machinery.clone());
-        let slots = self.slots.clone();
-        task::blocking(move || build(&application, &machinery, &orders, &slots)).await
+        let (slots, progress) = (self.slots.clone(), progress.clone());
+        let built = move || build(&application, &machinery, &orders, &slots, &progress);
+        task::blocking(built).await
     }
 
     fn generation(

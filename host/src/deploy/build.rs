@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use skep_core::instances::HandlerKind;
 use skep_core::manifest::{Manifest, Mistake, Service};
@@ -13,6 +13,7 @@ use wasmtime::component::{InstancePre, Linker};
 use wasmtime_wasi_http::p3;
 
 use super::machinery::{Machinery, Works};
+use super::progress::{Progress, StepBegun};
 use super::{Application, Link, Part, Runs, chain, most_instances};
 use crate::artifact::Digest;
 use crate::capability::{self, Granted};
@@ -139,8 +140,8 @@ pub struct Order {
     pub home: Arc<Home>,
 }
 
-/// Builds what is ordered, in that order; `slots` has all services of the application. Blocking:
-/// compiling takes seconds per MiB where the cache has nothing.
+/// Builds what is ordered, in that order; `slots` has all services of the application, `progress` who
+/// waits for it. Blocking: compiling takes seconds per MiB where the cache has nothing.
 ///
 /// # Errors
 /// All mistakes, each at the place that names the component.
@@ -149,7 +150,9 @@ pub fn build(
     machinery: &Machinery,
     orders: &[Order],
     slots: &BTreeMap<ServiceName, Slot>,
+    progress: &Progress,
 ) -> Result<Vec<Built>, Vec<Mistake>> {
+    let (done, all) = (&AtomicUsize::new(0), orders.len());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = orders.len().div_ceil(threads).max(1);
     let built: Vec<Result<Built, Mistake>> = std::thread::scope(|scope| {
@@ -166,7 +169,14 @@ pub fn build(
                         order,
                         slots,
                     };
-                    Some(making.revision(machinery))
+                    progress.begins(StepBegun::Build {
+                        service: order.service.clone(),
+                        done: done.load(Ordering::Relaxed),
+                        of: all,
+                    });
+                    let made = making.revision(machinery);
+                    done.fetch_add(1, Ordering::Relaxed);
+                    Some(made)
                 };
                 scope.spawn(move || orders.iter().filter_map(one).collect::<Vec<_>>())
             })

@@ -61,8 +61,12 @@ impl Running {
         wanted: Wanted,
         expected: Option<u64>,
     ) -> Result<Changed, ChangeError> {
-        let switched = self.walk.change(wanted, expected).await?;
-        Ok(switched.into())
+        let reason = wanted.reason.clone();
+        let changed = self.walk.change(wanted, expected).await;
+        if let Err(error @ ChangeError::NeedsNewStart { .. }) = &changed {
+            self.note_needs_new_start(reason, error).await;
+        }
+        changed.map(Changed::from)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex as ShortMutex;
 use skep_core::change::{
     Begun, Effects, Order, Pair, Prepared, Refusal, Roster, Shadowing, Shown, Tasks, Told, Tried,
     Turn, Wanted,
@@ -23,6 +24,7 @@ use super::entry::Entry;
 use super::http::needs_new_start;
 use super::ledger::Ledger;
 use super::member::{Member, Members};
+use super::progress::{Progress, StepBegun};
 use super::recipe::Recipe;
 use super::shadow::{self, Copies};
 use super::{Application, chain, handover, probation};
@@ -43,6 +45,8 @@ pub struct Hands {
     turn: Arc<Mutex<Turn<Hands>>>,
     /// None: nothing is written down.
     pub(super) ledger: Option<Ledger>,
+    /// Who waits for the change that is being made.
+    listener: ShortMutex<Progress>,
     origin: Instant,
 }
 
@@ -55,8 +59,15 @@ impl Hands {
             serving: Arc::default(),
             ledger: books.map(|books| books.ledger.clone()),
             turn: Arc::new(Mutex::new(Turn::new(bench))),
+            listener: ShortMutex::default(),
             origin,
         }
+    }
+}
+
+impl Hands {
+    fn begins(&self, step: StepBegun) {
+        self.listener.lock().begins(step);
     }
 }
 
@@ -105,6 +116,7 @@ impl Effects for Hands {
     type Entry = Entry;
     type Draw = Option<Sticky>;
     type Copies = Copies;
+    type Listener = Progress;
     type Error = ChangeError;
     type LendError = LendError;
 
@@ -148,6 +160,7 @@ impl Effects for Hands {
         services: BTreeMap<ServiceName, u32>,
     ) -> Result<Begun<Hands>, ChangeError> {
         let books = bench.books.as_ref().ok_or(ChangeError::NoLedger)?;
+        *self.listener.lock() = wanted.listener.clone();
         let entry = Entry::begin(&books.ledger, wanted, services).await?;
         failpoint!("change::noted");
         let revisions = entry.revisions().clone();
@@ -160,7 +173,8 @@ impl Effects for Hands {
         order: Order<'_, Hands>,
     ) -> Result<Prepared<Hands>, ChangeError> {
         let application = order.application;
-        let prepared = bench.prepare(&self.desk, order).await;
+        let progress = self.listener.lock().clone();
+        let prepared = bench.prepare(&self.desk, order, &progress).await;
         failpoint!("change::built");
         prepared.map_err(|mistakes| ChangeError::Mistakes {
             source_text: application.source.clone(),
@@ -186,6 +200,10 @@ impl Effects for Hands {
     }
 
     async fn ready(&self, member: &Member) -> Result<(), Cause> {
+        self.begins(StepBegun::Prove {
+            service: member.name().clone(),
+            revision: member.number(),
+        });
         member.ready(READY_PATIENCE).await
     }
 
@@ -194,6 +212,9 @@ impl Effects for Hands {
     }
 
     async fn hand_over(&self, pair: &Pair<Member>) -> Result<(), ChangeError> {
+        self.begins(StepBegun::HandOver {
+            service: pair.from.name().clone(),
+        });
         handover::hand_over(pair).await
     }
 
@@ -212,12 +233,15 @@ impl Effects for Hands {
         prepared: &Prepared<Hands>,
     ) -> Result<(), ChangeError> {
         failpoint!("change::proved");
+        self.begins(StepBegun::WriteDown);
         entry.commit(bench, prepared).await?;
         failpoint!("change::written-down");
+        self.begins(StepBegun::Switch);
         Ok(())
     }
 
     async fn refuse(&self, entry: Entry, why: &ChangeError) {
+        *self.listener.lock() = Progress::default();
         entry.refuse(chain(why)).await;
     }
 
@@ -231,6 +255,7 @@ impl Effects for Hands {
 
     fn tidy(&self, entry: Entry) {
         failpoint!("change::switched");
+        *self.listener.lock() = Progress::default();
         entry.tidy();
     }
 

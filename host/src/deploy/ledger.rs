@@ -203,6 +203,17 @@ impl Ledger {
         }
     }
 
+    /// It does not fit, so that nothing of it was begun.
+    pub(super) fn refuse_unbegun(&self, reason: &Reason, why: &str, evidence: Value) {
+        let mut event = event(
+            "refused",
+            Some(reason),
+            format!("{} was refused at the check: {why}", describe(reason)),
+        );
+        event.evidence = evidence;
+        self.note(&event);
+    }
+
     /// It has come to nothing.
     pub(super) fn refuse(&self, noted: &Noted, reason: &Reason, why: &str, evidence: Value) {
         let mut event = event(

@@ -5,6 +5,7 @@
 //! serve is decided in `skep_core::change`, which asks `hands` for each step.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -115,12 +116,12 @@ impl Running {
         self.roster().application.clone()
     }
 
-    /// What is written down of it; none if nothing is.
-    pub fn ledger(&self) -> Option<&Ledger> {
+    /// Where it is written down, if it is.
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
         self.walk.effects().ledger.as_ref()
     }
 
-    /// The same for who wants to change something.
+    /// Where a change is written down; [`Running::records`] is for who only looks.
     ///
     /// # Errors
     /// If nothing is written down, or nothing can change now.
@@ -139,7 +140,8 @@ impl Running {
         service: &ServiceName,
         bytes: &[u8],
     ) -> Result<(Artifact, Vec<ContractChange>), DeployError> {
-        let artifact = ledger.artifact(bytes).map_err(DeployError::Component)?;
+        let artifact = ledger.artifact(bytes).map_err(DeployError::Component);
+        let artifact = artifact.inspect_err(|error| self.note_unfit(&deploy_of(service), error))?;
         let changes = contract_changes(&self.roster(), service, &artifact);
         Ok((artifact, changes))
     }
@@ -154,14 +156,24 @@ impl Running {
         artifact: Artifact,
     ) -> Result<Wanted, DeployError> {
         let roster = self.roster();
-        let application = roster.application.with_component(service, artifact)?;
-        let reason = Reason::Deploy {
-            service: service.clone(),
-        };
+        let reason = deploy_of(service);
+        let application = roster.application.with_component(service, artifact);
+        let application = application.inspect_err(|error| self.note_unfit(&reason, error))?;
         Ok(Wanted {
             basis: Some(roster.number()),
             ..Wanted::new(application, reason)
         })
+    }
+
+    /// What a manifest says, with the components that lie where it says. Blocking.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn with_manifest(&self, path: &Path) -> Result<Wanted, DeployError> {
+        let application = super::read(path);
+        let application =
+            application.inspect_err(|error| self.note_unfit(&Reason::Apply, error))?;
+        Ok(Wanted::new(application, Reason::Apply))
     }
 
     /// What serves, but with these components, which lie where the manifest says. Blocking.
@@ -179,12 +191,13 @@ impl Running {
         };
         let kept = components.iter().map(kept).collect();
         let roster = self.roster();
-        let application = roster.application.with_components(&kept)?;
         let services: Vec<ServiceName> = components.keys().cloned().collect();
         let reason = match <[ServiceName; 1]>::try_from(services.clone()) {
             Ok([service]) => Reason::Deploy { service },
             Err(services) => Reason::DeployTogether { services },
         };
+        let application = roster.application.with_components(&kept);
+        let application = application.inspect_err(|error| self.note_unfit(&reason, error))?;
         Ok(Wanted {
             from_disk: services,
             basis: Some(roster.number()),
@@ -223,13 +236,18 @@ impl Running {
         if !roster.members.contains_key(service) {
             return Err(DeployError::NoService(service.clone()));
         }
+        let reason = Reason::Rollback {
+            service: service.clone(),
+            because: because.to_owned(),
+        };
+        let unfit = |error: &DeployError| self.note_unfit(&reason, error);
         let standby = roster.standby.get(service);
         let standby = standby.filter(|m| revision.is_none_or(|wanted| wanted == m.number()));
         let (number, application) = match standby {
             Some(standby) => {
                 let earlier = standby.application();
-                let application = roster.application.with_service_of(earlier, service)?;
-                (standby.number(), application)
+                let application = roster.application.with_service_of(earlier, service);
+                (standby.number(), application.inspect_err(unfit)?)
             }
             None => {
                 let present = roster.members.get(service).map(|member| member.number());
@@ -238,13 +256,9 @@ impl Running {
                     service: service.clone(),
                     revision,
                 })?;
-                let application = ledger.as_recorded(&roster.application, &record, service)?;
-                (number, application)
+                let application = ledger.as_recorded(&roster.application, &record, service);
+                (number, application.inspect_err(unfit)?)
             }
-        };
-        let reason = Reason::Rollback {
-            service: service.clone(),
-            because: because.to_owned(),
         };
         Ok(Wanted {
             revisions: BTreeMap::from([(service.clone(), number)]),
@@ -262,6 +276,12 @@ impl Running {
     /// caller waits.
     pub(crate) async fn stop_changing(&self) {
         self.walk.stop_changing().await;
+    }
+}
+
+fn deploy_of(service: &ServiceName) -> Reason {
+    Reason::Deploy {
+        service: service.clone(),
     }
 }
 

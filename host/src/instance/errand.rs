@@ -72,8 +72,8 @@ impl Errand {
         false
     }
 
-    /// Another errand has come to an instance that is still at work for this one. Nobody can tell
-    /// which of them a call of the instance's is for, so that each counts as the deeper and the
+    /// Another errand has come to an instance that is still at work for this one. Where nobody can tell
+    /// which of them a call of the instance's is for (see `tasks`), it counts as the deeper and the
     /// more patient of the two, goes by the newer generation (the instance is in both), and is in no
     /// trace: it might be the wrong one.
     pub(crate) fn join(&mut self, other: Errand) {

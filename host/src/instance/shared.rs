@@ -16,12 +16,15 @@ use futures::stream::{FuturesUnordered, Stream};
 use http_body::Frame;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
-use wasmtime::component::Accessor;
-use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+use wasmtime::component::{Accessor, Resource, TypedFunc};
+use wasmtime::{AsContextMut, Store, format_err};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView, p3};
 
 use super::errand::Errand;
 use super::meter::Meter;
+use super::tasks::Tasks;
 use super::{Failure, GuestState, Mould, cut_text};
 use crate::scheduler::Computation;
 use crate::service::{DOING_TOLD, Doing, Lost};
@@ -50,6 +53,8 @@ pub struct Sharing {
 type SharedFailure = Arc<Failure>;
 
 struct Job {
+    /// The request's on its instance.
+    number: u64,
     request: http::Request<WasiBody>,
     errand: Errand,
     answer: oneshot::Sender<Result<http::Response<WasiBody>, SharedFailure>>,
@@ -169,6 +174,7 @@ impl Group {
         let (actor, number) = self.assign();
         actor.doing.lock().insert(number, doing);
         let job = Job {
+            number,
             request,
             errand,
             answer,
@@ -291,6 +297,14 @@ impl Actor {
         failure
     }
 
+    /// Requests that are over need their generations no more.
+    fn forget_ended(&self, tasks: &mut Tasks) {
+        let doing = self.doing.lock();
+        if tasks.len() > doing.len() {
+            tasks.keep(|number| doing.contains_key(&number));
+        }
+    }
+
     fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
         self.changed.notify_one();
@@ -312,9 +326,9 @@ async fn serve(
     actor
         .instance
         .store(store.data().instance(), Ordering::Relaxed);
-    let made = code.pre.instantiate_async(&mut store).await;
-    let service = match made {
-        Ok(service) => service,
+    let made = instantiate(&code, &mut store).await;
+    let handle = match made {
+        Ok(handle) => handle,
         Err(error) => {
             let failure = actor.ended_by(Failure::of_instantiation(error, store.data()));
             code.mould.bury(store, Some(&failure));
@@ -323,7 +337,7 @@ async fn serve(
     };
     let at_work = store.data().set_to_work();
     let served = store
-        .run_concurrent(async |accessor| accept(accessor, &service, &actor, &mut queue, idle).await)
+        .run_concurrent(async |accessor| accept(accessor, handle, &actor, &mut queue, idle).await)
         .await;
     drop(at_work);
     served.and_then(|served| served).map_err(|error| {
@@ -333,10 +347,30 @@ async fn serve(
     })
 }
 
+/// `wasi:http/handler@0.3.0#handle`.
+type Handle = TypedFunc<(Resource<p3::Request>,), (Result<Resource<p3::Response>, ErrorCode>,)>;
+
+/// The interface that [`ServicePre`] has found.
+const HANDLER: &str = "wasi:http/handler@0.3.0";
+
+/// The function itself and not bindings of it, since what it is called for is known by the call's task.
+async fn instantiate(code: &Code, store: &mut Store<GuestState>) -> wasmtime::Result<Handle> {
+    let instance = code
+        .pre
+        .instance_pre()
+        .instantiate_async(&mut *store)
+        .await?;
+    let interface = instance.get_export_index(&mut *store, None, HANDLER);
+    let interface = interface.ok_or_else(|| format_err!("it does not export {HANDLER}"))?;
+    let handle = instance.get_export_index(&mut *store, Some(&interface), "handle");
+    let handle = handle.ok_or_else(|| format_err!("{HANDLER} has no `handle`"))?;
+    instance.get_typed_func(store, handle)
+}
+
 /// Takes requests until the instance is retired and its last request has gone.
 async fn accept(
     accessor: &Accessor<GuestState>,
-    service: &Service,
+    handle: Handle,
     actor: &Actor,
     queue: &mut mpsc::UnboundedReceiver<Job>,
     idle: Duration,
@@ -353,16 +387,17 @@ async fn accept(
             if let Poll::Ready(Some(job)) = queue.poll_recv(cx) {
                 actor.meter.reset();
                 accessor.with(|mut store| {
-                    wasmtime::AsContextMut::as_context_mut(&mut store).set_epoch_deadline(1);
+                    store.as_context_mut().set_epoch_deadline(1);
                 });
                 let alone = actor.in_flight.load(Ordering::Relaxed) <= 1;
-                answering.push(answer(accessor, service, job, alone));
+                answering.push(answer(accessor, handle, job, alone));
                 continue;
             }
             break;
         }
         if actor.in_flight.load(Ordering::Acquire) > 0 {
             busy = true;
+            accessor.with(|mut store| actor.forget_ended(&mut store.get().tasks));
             return Poll::Pending;
         }
         if std::mem::take(&mut busy) {
@@ -395,11 +430,12 @@ async fn accept(
 /// returned; what the guest says in good order goes to the caller.
 async fn answer(
     accessor: &Accessor<GuestState>,
-    service: &Service,
+    handle: Handle,
     job: Job,
     alone: bool,
 ) -> wasmtime::Result<()> {
     let Job {
+        number,
         request,
         errand,
         answer,
@@ -407,9 +443,9 @@ async fn answer(
     accessor.with(|mut store| store.get().appraise_at_rest())?;
     let (request, sent) = accessor.with(|mut store| {
         if alone {
-            store.get().begin(errand);
+            store.get().begin(errand.clone());
         } else {
-            store.get().begin_beside(errand);
+            store.get().begin_beside(errand.clone());
         }
         let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
         // Boxed, as its type would otherwise borrow the store.
@@ -418,8 +454,16 @@ async fn answer(
             Box::pin(sent) as Pin<Box<dyn Future<Output = _> + Send>>,
         )
     });
-    let response = match service.handle(accessor, request).await? {
-        Ok(response) => response,
+    let call = accessor.with(|mut store| {
+        let request = store.get().http().table.push(request)?;
+        let call = handle.start_call_concurrent(store.as_context_mut(), (request,))?;
+        // Before its guest runs.
+        store.get().tasks.begin(call.task(), number, errand);
+        wasmtime::Result::<_>::Ok(call)
+    })?;
+    let (answered,) = handle.finish_call_concurrent(accessor, call).await?;
+    let response = match answered {
+        Ok(response) => accessor.with(|mut store| store.get().http().table.delete(response))?,
         Err(code) => {
             let code = cut_text(&format_args!("{code:?}"));
             let _ = answer.send(Err(Arc::new(Failure::ErrorCode { code })));

@@ -17,6 +17,7 @@ use crate::copier::{self, Calling, Message};
 use crate::instance::GuestState;
 use crate::instance::cargo::{Cargo, Parcel, Signature, Values, Whose};
 use crate::instance::meter::Meter;
+use crate::instance::tasks;
 use crate::service::{CallCause, CallError, Function, Invocation, Wanted};
 use crate::trace::Spent;
 
@@ -110,7 +111,7 @@ impl Link {
         let meter = store.data().meter().clone();
         let origins = &self.signature.taken;
         let parameters = Parcel::of_caller(store.as_context_mut(), parameters, origins)?;
-        let called = self.invocation(store.as_context_mut(), Cargo::Message(parameters));
+        let called = self.invocation(store.as_context_mut(), Cargo::Message(parameters))?;
         let error = match self.answer(meter, called).await {
             Ok(Cargo::Message(results)) => return results.into_caller(store),
             Ok(Cargo::Values(_)) => return Err(format_err!("the results are no message")),
@@ -148,7 +149,7 @@ impl Link {
             arguments.to_vec(),
             &self.signature.parameters,
         )?;
-        Ok(self.invocation(store, Cargo::Values(arguments)))
+        self.invocation(store, Cargo::Values(arguments))
     }
 
     async fn answer(
@@ -195,20 +196,21 @@ impl Link {
         &self,
         mut store: StoreContextMut<'_, GuestState>,
         arguments: Cargo,
-    ) -> Result<Invocation, CallCause> {
+    ) -> wasmtime::Result<Result<Invocation, CallCause>> {
+        let errand = tasks::errand(store.as_context_mut())?;
         let state = store.data_mut();
         let wanted = match arguments.instance() {
             Whose::One(lease) => Wanted::Only(lease.clone()),
-            Whose::Several => return Err(CallCause::TwoInstances),
+            Whose::Several => return Ok(Err(CallCause::TwoInstances)),
             Whose::Any => match state.holdings().lease_on(self.policy.callee().name()) {
                 Some(lease) => Wanted::Rather(lease),
                 None => Wanted::Any,
             },
         };
-        Ok(Invocation {
+        Ok(Ok(Invocation {
             caller: self.caller.clone(),
             function: self.function.clone(),
-            errand: state.errand().next(state.identity()),
+            errand,
             arguments,
             signature: self.signature.clone(),
             wanted,
@@ -219,7 +221,7 @@ impl Link {
                 .then(|| state.holdings().presence()),
             spent: Spent::default(),
             repeatable: self.repeatable.clone(),
-        })
+        }))
     }
 }
 

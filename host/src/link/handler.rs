@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
+use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -19,8 +20,8 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView};
 use super::{Policy, Wire};
 use crate::gateway::body::IncomingBody;
 use crate::gateway::{RequestId, broken_off};
-use crate::instance::GuestState;
 use crate::instance::errand::Errand;
+use crate::instance::{GuestState, tasks};
 use crate::outgoing::MAX_DEPTH;
 use crate::service::{Call, CallCause, CallError, CallKind, Function};
 use crate::task;
@@ -104,8 +105,7 @@ impl Handler {
     ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
         let taken = accessor.with(|mut access| {
             let request = access.get().http().table.delete(request)?;
-            let state = access.get();
-            let errand = state.errand().next(state.identity());
+            let errand = tasks::errand(access.as_context_mut())?;
             let converted = request.into_http(&mut access, std::future::ready(Ok(())));
             wasmtime::Result::<_>::Ok((errand, converted))
         })?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use wasmtime::component::{LinkerInstance, Resource};
-use wasmtime::{Result, bail};
+use wasmtime::{AsContextMut, Result, bail};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
@@ -16,8 +16,8 @@ use super::Cx;
 use super::incoming::IncomingRequest;
 use super::outgoing::ResponseOutparam;
 use super::pipe::{Message, Writer, pipe};
-use crate::instance::GuestState;
 use crate::instance::errand::Errand;
+use crate::instance::{GuestState, tasks};
 use crate::service::CallError;
 
 /// A request on its way to the other service. Dropping it cancels what that does.
@@ -56,8 +56,8 @@ async fn handle(
     request: Resource<IncomingRequest>,
     out: Resource<ResponseOutparam>,
 ) -> Result<()> {
+    let errand = tasks::errand(cx.as_context_mut())?;
     let state = cx.data_mut();
-    let errand = state.errand().next(state.identity());
     let buffers = state.buffers().clone();
     let table = state.http_table();
     let (scheme, request) = table.take(request)?.into_request();

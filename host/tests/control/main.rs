@@ -17,18 +17,15 @@ mod fixture;
 
 mod commands;
 mod document;
+mod over_tcp;
 mod problems;
 mod remote;
 mod schemathesis;
 
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 
-use fixture::{Host, PATIENCE, Plan, service, skep};
-
-/// What requests over TCP have to show.
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+use fixture::{Host, PATIENCE, service};
 
 /// An answer of the control API.
 struct Answer {
@@ -97,47 +94,8 @@ fn ask_remotely(address: SocketAddr, request: &str, fields: &str) -> Answer {
 async fn remote() -> (Host, SocketAddr) {
     let plan = Host::with(service("cart").component("probe").everywhere())
         .and(service("catalog").component("callee"));
-    let host = start(&plan, TOKEN, 0o600).await;
-    let stderr = host.stderr();
-    let address = stderr.iter().find_map(|line| {
-        line.strip_prefix("control API: http://")?
-            .parse::<SocketAddr>()
-            .ok()
-    });
-    (host, address.unwrap())
-}
-
-async fn start(plan: &Plan, token: &str, mode: u32) -> Host {
-    let directory = tempfile::tempdir().unwrap();
-    let command = prepared(plan, directory.path(), token, mode);
-    let host = Host::spawn(command, directory).await;
-    fixture::eventually("the control API's URL", async || {
-        let stderr = host.stderr();
-        stderr
-            .iter()
-            .any(|line| line.starts_with("control API: "))
-            .then_some(())
-    })
-    .await;
-    host
-}
-
-/// `skep run` with a token in a file of this mode.
-fn prepared(
-    plan: &Plan,
-    directory: &std::path::Path,
-    token: &str,
-    mode: u32,
-) -> std::process::Command {
-    let plan = plan
-        .clone()
-        .file("token", token)
-        .http("listen = \"127.0.0.1:0\"")
-        .tables("[host]\ncontrol = { listen = \"127.0.0.1:0\", token-file = \"token\" }");
-    let manifest = plan.write(directory);
-    let permissions = std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(directory.join("token"), permissions).unwrap();
-    let mut command = skep();
-    command.arg("run").arg(manifest);
-    command
+    let host = plan.controlled().start().await;
+    let url = host.control_url().await;
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    (host, address)
 }

@@ -1,7 +1,10 @@
 //! Over TCP only clients with the token are let in, and no browser.
 
-use super::fixture::{Output, Plan};
-use super::{Host, TOKEN, ask_remotely, prepared, remote, service};
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::fixture::control::TOKEN;
+use super::fixture::{Host, Output, service, skep};
+use super::{ask_remotely, remote};
 
 #[tokio::test]
 async fn only_who_has_the_token_is_let_in_and_no_web_page() {
@@ -33,14 +36,16 @@ async fn only_who_has_the_token_is_let_in_and_no_web_page() {
 
 #[test]
 fn a_token_that_others_may_read_or_guess_is_refused_at_the_start() {
-    let plan: Plan = Host::with(service("probe").everywhere());
+    let plan = Host::with(service("probe").everywhere()).controlled();
     for (token, mode, text) in [
         (TOKEN, 0o644, "others may read"),
         ("short", 0o600, "32 to 1024"),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let mut command = prepared(&plan, directory.path(), token, mode);
-        Output::of(&mut command)
+        let manifest = plan.clone().secret("token", token).write(directory.path());
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(directory.path().join("token"), permissions).unwrap();
+        Output::of(skep().arg("run").arg(manifest))
             .expect(1)
             .says(&["host.control", text]);
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::fixture::Host;
-use super::{TOKEN, remote};
+use super::fixture::control::TOKEN;
+use super::remote;
 
 /// `cargo xtask schemathesis` puts it there.
 fn program() -> PathBuf {

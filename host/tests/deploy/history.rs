@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::fixture::{Connection, Host, eventually, get};
-use super::{application, chain, front, skep, versioned_service};
+use super::fixture::{Connection, Host, eventually, get, guest};
+use super::{application, asked_for, chain, front, skep, versioned_service};
 
 fn events(host: &Host) -> Vec<Value> {
     let said = host.command("events", &["--json", "-n", "1000"]).expect(0);
@@ -56,6 +56,68 @@ async fn generations_are_listed_with_what_led_to_them() {
     host.command("history", &[])
         .expect(0)
         .prints(&["rollback of leaf"]);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_told_with_its_first_mistake() {
+    let host = application().start().await;
+    let changed = guest("versioned-leaf-changed");
+    let changed = changed.to_str().unwrap();
+    host.command("deploy", &["leaf", changed]).expect(3);
+    let manifest = std::fs::read_to_string(host.manifest()).unwrap();
+    // The command looks itself; what is told is what the host has seen.
+    let socket = host.directory().join(".skep/control.sock");
+    let asked = serde_json::json!({ "manifest": host.manifest() }).to_string();
+    let apply = || asked_for(&socket, "/v1/apply", asked.as_bytes());
+    let long = "x".repeat(10_000);
+    let mistaken = format!("{manifest}[service.leaf.limits]\n{long} = 1\nmemry = 2\n");
+    std::fs::write(host.manifest(), mistaken).unwrap();
+    assert!(apply().starts_with("HTTP/1.0 422 "));
+    let other = manifest.replace("[http]", "[http]\nlisten = \"127.0.0.1:1\"");
+    std::fs::write(host.manifest(), other).unwrap();
+    assert!(apply().starts_with("HTTP/1.0 422 "));
+    let answer = asked_for(&socket, "/v1/services/leaf/deploy", b"no component");
+    assert!(answer.starts_with("HTTP/1.0 422 "), "{answer}");
+    // Who asks for what there is not, or is late, is told alone.
+    host.command("deploy", &["nobody", changed]).expect(1);
+    host.command("rollback", &["leaf", "--to", "7"]).expect(1);
+
+    let events = events(&host);
+    let refused: Vec<&Value> = events.iter().skip(1).collect();
+    let texts: Vec<&str> = refused
+        .iter()
+        .map(|event| event["text"].as_str().unwrap())
+        .collect();
+    assert!(
+        refused.iter().all(|event| event["kind"] == "refused"),
+        "{texts:?}"
+    );
+    let begins = [
+        "a deploy of `leaf` was refused at the check: ",
+        "the manifest was refused at the check: ",
+        "the manifest was refused at the check: http.listen cannot change while the host runs",
+        "a deploy of `leaf` was refused at the check: ",
+    ];
+    assert_eq!(texts.len(), begins.len(), "{texts:?}");
+    for (text, begins) in texts.iter().zip(begins) {
+        assert!(text.starts_with(begins), "{text}");
+        assert!(text.len() <= 4096, "it is as long as what was wrong");
+    }
+    assert!(
+        texts[0].contains("fixture:versions/leaf@0.1.0"),
+        "{}",
+        texts[0]
+    );
+    let first = &refused[0]["evidence"]["first"]["message"];
+    assert!(texts[0].contains(first.as_str().unwrap()), "{}", refused[0]);
+    assert_eq!(refused[0]["service"], "leaf");
+    assert!(
+        texts[3].contains("the component that was sent"),
+        "{}",
+        texts[3]
+    );
+    host.command("events", &[]).expect(0).prints(&[" refused "]);
+    assert_eq!(host.status()["generation"], 1);
 }
 
 #[tokio::test]

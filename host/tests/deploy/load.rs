@@ -3,14 +3,12 @@
 //!
 //! `SKEP_SWAPS` says how many changes there are of each kind; as many as are promised take minutes.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::fixture::{Connection, Host, PATIENCE, Reply, get};
+use super::fixture::{Connection, Host, Reply, get};
 use super::{application, versioned};
 
 /// Versions of each component; each comes again after the others, and is built anew then.
@@ -43,21 +41,7 @@ fn changes(usually: usize) -> usize {
 
 /// Asks the host for a change; panics with what it says unless that was made.
 fn change(socket: &Path, request: &str, body: &[u8]) {
-    let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let length = body.len();
-    let kind = match request.ends_with("/deploy") {
-        true => "content-type: application/wasm",
-        false => "content-type: application/json",
-    };
-    write!(
-        stream,
-        "POST {request} HTTP/1.0\r\nhost: x\r\n{kind}\r\ncontent-length: {length}\r\n\r\n"
-    )
-    .unwrap();
-    stream.write_all(body).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = super::asked_for(socket, request, body);
     assert!(answer.starts_with("HTTP/1.0 200"), "{request}: {answer}");
 }
 

@@ -18,11 +18,14 @@
 mod fixture;
 
 mod canary;
+mod clients;
+mod disk;
 mod handover;
 mod history;
 mod load;
 mod plans;
 mod probation;
+mod progress;
 mod recovery;
 mod refusals;
 mod shadow;
@@ -30,9 +33,11 @@ mod swaps;
 mod takeover;
 mod versioned;
 
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
-use fixture::{Connection, Host, Output, Plan, Reply, Service, get, service, skep};
+use fixture::{Connection, Host, Output, PATIENCE, Plan, Reply, Service, get, service, skep};
 use versioned::{marked, versioned};
 
 /// Front, middle and leaf, all of version 1, each from a file of its own beside the manifest.
@@ -79,6 +84,26 @@ impl Host {
         skep.arg(command).args(arguments).arg(self.manifest());
         Output::of(&mut skep)
     }
+}
+
+/// What the host answers, over its control socket, to a request for a change.
+fn asked_for(socket: &Path, request: &str, body: &[u8]) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let kind = match request.ends_with("/deploy") {
+        true => "content-type: application/wasm",
+        false => "content-type: application/json",
+    };
+    write!(
+        stream,
+        "POST {request} HTTP/1.0\r\nhost: x\r\n{kind}\r\ncontent-length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// `/versions` and the like, as numbers.

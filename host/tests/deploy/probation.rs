@@ -175,3 +175,23 @@ async fn what_came_together_goes_together() {
     assert_eq!(versions(&host).await, [1, 1, 1, 1]);
     assert_eq!(host.status()["generation"], 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trial_of_another_does_not_keep_what_is_bad() {
+    let host = application().start().await;
+    // What is good is known from before.
+    Load::begin(&host).await.end().await;
+    host.deploy("front", 2, '5').expect(0);
+    let file = host.file("leaf", 2, '0');
+    let arguments = ["leaf", file.to_str().unwrap(), "--shadow"];
+    host.command("deploy", &arguments).expect(0);
+    // Only now does anybody notice.
+    let load = Load::begin(&host).await;
+    let line = host.message("taken back").await;
+    assert_eq!(line["service"], "front", "{line}");
+    host.until("front", "the first revision", |row| row["revision"] == 1)
+        .await;
+    assert!(host.row("leaf")["candidate"].is_null());
+    assert_eq!(versions(&host).await, [1, 1, 1, 1]);
+    load.end().await;
+}

@@ -82,7 +82,8 @@ async fn copies_of_requests_are_answered_compared_and_dropped() {
     assert_eq!(body["example"]["active"], "1 1 1 1\\n", "{report}");
     assert_eq!(body["example"]["candidate"], "2 1 1 1\\n", "{report}");
     let request = body["example"]["request"].as_str().unwrap();
-    assert!(host.log_text().contains(request), "{request}");
+    host.logged("the request of the example", |line| line["id"] == request)
+        .await;
     let said = host.command("shadow", &["front"]).expect(0);
     said.prints(&[
         "revision 2 gets copies of 100% of what revision 1 is asked",

@@ -1,6 +1,6 @@
 //! What a deploy means for what is under way and for what comes after.
 
-use super::fixture::{Connection, Output, get, skep};
+use super::fixture::{Connection, Host, Output, get, service, skep};
 use super::{application, chain, front, numbers, versioned, versioned_service, versions};
 
 #[tokio::test]
@@ -234,4 +234,57 @@ async fn what_two_operators_deploy_at_the_same_time_both_serves() {
         }
         assert_eq!(versions(&host).await, [1, version, version, version]);
     }
+}
+
+/// A front of WASI 0.3 with one instance for all requests, and the leaf that it asks.
+async fn at_once() -> Host {
+    let front = service("front").component("versioned-front-p3");
+    Host::with(front.everywhere().instances("max = 1"))
+        .and(versioned_service("leaf"))
+        .bytes("leaf.wasm", versioned("leaf", 1, '0'))
+        .http("log-calls = true")
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn requests_at_once_on_one_instance_keep_each_to_its_generation() {
+    let host = at_once().await;
+    let ask = async |path: String| {
+        let mut connection = Connection::http1(&host).await;
+        numbers(connection.ask(get(&path)).await)
+    };
+    assert_eq!(ask("/".to_owned()).await, [1]);
+    let mut begun = Vec::new();
+    for path in ["/wait/2000", "/stream/20/100"] {
+        let mut connection = Connection::http1(&host).await;
+        begun.push(tokio::spawn(async move {
+            numbers(connection.ask(get(path)).await)
+        }));
+    }
+    host.until("front", "two requests", |row| row["in_flight"] == 2)
+        .await;
+    host.deploy("leaf", 2, '0').expect(0);
+    // They come to the instance that the others are on, again and again.
+    for _ in 0..20 {
+        assert_eq!(ask("/wait/20".to_owned()).await, [2, 2]);
+    }
+    host.deploy("leaf", 3, '0').expect(0);
+    assert_eq!(ask("/stream/3/1".to_owned()).await, [3, 3, 3]);
+    let row = host.row("front");
+    assert_eq!(
+        (&row["instances"], &row["crashes"]),
+        (&1.into(), &0.into()),
+        "{row}"
+    );
+    let [waited, streamed] = <[_; 2]>::try_from(begun).unwrap();
+    assert_eq!(waited.await.unwrap(), [1, 1]);
+    assert_eq!(streamed.await.unwrap(), [1; 20]);
+    // Each call is told of with the request that it was for.
+    let line = host.access("/wait/2000").await;
+    let calls = line["calls"].as_array().unwrap();
+    assert_eq!(calls.len(), 2, "{line:?}");
+    assert!(calls.iter().all(|call| call["revision"] == 1), "{line:?}");
+    let line = host.access("/stream/20/100").await;
+    assert_eq!(line["calls"].as_array().unwrap().len(), 20, "{line:?}");
 }

@@ -1,15 +1,17 @@
 //! One host takes the place of another: clients do not notice, and nothing that was acknowledged is
 //! lost.
 
-mod clients;
 mod failing;
+mod secure;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use skep::control::Endpoint;
 use tokio::net::TcpStream;
 
-use self::clients::Clients;
+use super::clients::{Clients, Server};
+use super::fixture::control::TOKEN;
 use super::fixture::{Connection, Host, Output, eventually, get};
 use super::{application, versioned, versions};
 
@@ -23,7 +25,7 @@ struct Onlooker {
 impl Onlooker {
     fn of(host: &Host) -> Onlooker {
         let (stop, looked) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let socket = host.directory().join(".skep/control.sock");
+        let socket = Endpoint::socket(host.directory().join(".skep/control.sock"));
         let (over, count) = (stop.clone(), looked.clone());
         let thread = std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
@@ -55,7 +57,7 @@ async fn nobody_is_refused_and_no_request_fails_while_hosts_take_over_from_hosts
     host.deploy("leaf", 2, '0').expect(0);
     let address = host.address();
     let onlooker = Onlooker::of(&host);
-    let clients = Clients::begin(address).await;
+    let clients = Clients::begin(Server::of(&host)).await;
     for round in 0_u32..4 {
         // A body that takes longer than the hand-over.
         let mut slow = Connection::http1(&host).await;
@@ -180,33 +182,14 @@ async fn addresses_that_are_not_wanted_any_more_are_closed_and_others_are_bound(
 
 #[tokio::test]
 async fn the_control_api_over_tcp_goes_with_the_host() {
-    let token = "0123456789abcdef0123456789abcdef";
-    let plan = application()
-        .file("token", token)
-        .tables("[host.control]\nlisten = \"127.0.0.1:0\"\ntoken-file = \"token\"");
-    let directory = tempfile::tempdir().unwrap();
-    let manifest = plan.write(directory.path());
-    let only_ours = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(directory.path().join("token"), only_ours).unwrap();
-    let mut command = super::fixture::skep();
-    command
-        .arg("run")
-        .arg(manifest)
-        .args(["--listen", "127.0.0.1:0"]);
-    let mut host = Host::spawn(command, directory).await;
-    let control = |host: &Host| {
-        let lines = host.stderr().into_iter();
-        let mut urls =
-            lines.filter_map(|line| Some(line.strip_prefix("control API: ")?.to_owned()));
-        urls.next()
-    };
-    let before = eventually("its URL", async || control(&host)).await;
+    let mut host = application().controlled().start().await;
+    let before = host.control_url().await;
     let next = host.taken_over().await;
-    assert_eq!(eventually("its URL", async || control(&next)).await, before);
+    assert_eq!(next.control_url().await, before);
     assert_eq!(host.exit_code().await, Some(0));
     let address = before.strip_prefix("http://").unwrap().parse().unwrap();
     let request =
-        http::Request::get("/v1/status").header("authorization", format!("Bearer {token}"));
+        http::Request::get("/v1/status").header("authorization", format!("Bearer {TOKEN}"));
     let request = request.body(super::fixture::empty()).unwrap();
     let mut connection = Connection::http1_at(address).await;
     connection.ask(request).await.expect(200);

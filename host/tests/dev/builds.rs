@@ -4,6 +4,26 @@ use super::fixture::eventually;
 use super::{Host, application, application_with, made, service, versioned, versions};
 
 #[tokio::test]
+async fn of_a_pattern_only_what_fits_it_is_built() {
+    let build = "{ command = \"echo leaf >> builds; cp leaf/source leaf.wasm\", \
+        watch = [\"leaf/**/*.rs\", \"*.lock\"] }";
+    let leaf = service("leaf").component("./leaf.wasm").set("build", build);
+    let host = application_with(leaf).develop().await;
+    // What does not fit, and then what does: the first has led to nothing.
+    host.save("leaf/notes.txt", "not watched");
+    host.save_version("leaf", 2);
+    host.save("leaf/deep/down/lib.rs", "one");
+    host.said("revision 2 serves", 1).await;
+    host.save_version("leaf", 3);
+    host.save("some.lock", "two");
+    host.said("revision 3 serves", 1).await;
+    assert_eq!(versions(&host).await, "1 1 3 3");
+    let built = host.built();
+    let leaf = built.iter().filter(|service| *service == "leaf");
+    assert_eq!(leaf.count(), 3, "{built:?}");
+}
+
+#[tokio::test]
 async fn only_what_was_touched_is_built_and_swapped() {
     let host = application().develop().await;
     assert_eq!(versions(&host).await, "1 1 1 1");

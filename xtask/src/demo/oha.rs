@@ -137,3 +137,57 @@ impl Report {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What oha 1.16.0 has printed of sixty requests to a server that answers some with 503 and closes the
+    /// connection on others.
+    const PRINTED: &str = include_str!("oha.json");
+
+    #[test]
+    fn what_oha_prints_is_read() {
+        let failures = [
+            ("connection closed before message completed", 6),
+            ("status 503", 6),
+        ];
+        let expected = Report {
+            requests: 60,
+            failures: failures
+                .map(|(what, count)| (what.to_owned(), count))
+                .into(),
+            p50: 0.247_709_239 * 1000.0,
+            p99: 0.474_823_349 * 1000.0,
+            slowest: 0.474823349 * 1000.0,
+        };
+        let report = Report::of(PRINTED).unwrap();
+        assert_eq!(report, expected);
+        assert_eq!(report.failed(), 12);
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let version = format!("oha {VERSION} printed no ");
+        for (printed, what) in [
+            (String::new(), "JSON"),
+            (
+                PRINTED.replace("statusCodeDistribution", "x"),
+                "statusCodeDistribution",
+            ),
+            (
+                PRINTED.replace("\"503\": 6", "\"503\": -6"),
+                "statusCodeDistribution",
+            ),
+            (
+                PRINTED.replace("errorDistribution", "x"),
+                "errorDistribution",
+            ),
+            (PRINTED.replace("\"p99\"", "\"x\""), "p99"),
+            (PRINTED.replace("\"slowest\"", "\"x\""), "slowest"),
+        ] {
+            let error = Report::of(&printed).unwrap_err();
+            assert!(error.starts_with(&format!("{version}{what}")), "{error}");
+        }
+    }
+}

@@ -127,6 +127,8 @@ pub trait Effects: Tasks {
     type Draw: Clone + Send + Sync + 'static;
     /// Candidates that get copies of calls.
     type Copies: Clone + Send + Sync + 'static;
+    /// Who is told of each step of a change.
+    type Listener: Default + Send + Sync + 'static;
     type Error: From<Refusal> + Send + 'static;
     /// Why the state directory cannot be lent.
     type LendError: Send + 'static;

@@ -90,6 +90,8 @@ pub struct Wanted<E: Effects> {
     /// The generation that it is but for what its reason says, if it was made from one: no other may
     /// serve by then, or what others did meanwhile would be undone.
     pub basis: Option<u64>,
+    /// Who is told of each step.
+    pub listener: E::Listener,
 }
 
 impl<E: Effects> Wanted<E> {
@@ -103,6 +105,7 @@ impl<E: Effects> Wanted<E> {
             revisions: BTreeMap::new(),
             from_disk: Vec::new(),
             basis: None,
+            listener: E::Listener::default(),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::route::{HostPattern, PathPattern};
 use crate::size::ByteSize;
 use crate::spanned::Spanned;
 use crate::supervision::{Escalate, Strategy};
+use crate::watched::Watched;
 use crate::{core_dump, health, instances, limits, link, probation, restart};
 
 /// Where a key is known, for people who wrote it into another table.
@@ -269,11 +270,11 @@ table! {
         /// Run by the shell in the manifest's directory.
         #[schemars(required)]
         "command" command: String,
-        /// Files and directories, relative to the manifest, whose change asks for a new build.
-        /// Directories count with all that is below them, but for `target`, `node_modules` and whatever
-        /// is hidden.
+        /// Files, directories, and patterns of files such as `src/**/*.rs`, relative to the manifest,
+        /// whose change asks for a new build. Directories count with all that is below them, but for
+        /// `target`, `node_modules` and whatever is hidden.
         #[schemars(extend("default" = []))]
-        "watch" watch: Vec<Spanned<PathBuf>>,
+        "watch" watch: Vec<Spanned<Watched>>,
     }
 }
 

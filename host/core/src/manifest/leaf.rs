@@ -25,6 +25,7 @@ use crate::route::{HostPattern, PathPattern};
 use crate::size::ByteSize;
 use crate::spanned::Spanned;
 use crate::supervision::{Escalate, Strategy};
+use crate::watched::Watched;
 
 /// Gives a leaf its schema; leaves are written out where they are used.
 macro_rules! schema {
@@ -180,6 +181,9 @@ parsed!(PathPattern, "bad-path", "a path such as \"/cart/{id}\"", {
 });
 parsed!(Method, "bad-method", "a method such as \"GET\"", {
     "type": "string", "enum": METHODS
+});
+parsed!(Watched, "bad-pattern", "a path, or a pattern such as \"src/**/*.rs\"", {
+    "type": "string", "examples": ["src", "src/**/*.rs"]
 });
 parsed!(CpuShare, "bad-share", "a share of a core such as \"50%\"", {
     "title": "share of a core",

@@ -100,6 +100,7 @@ impl Effects for Hands {
     type Entry = Entry;
     type Draw = ();
     type Copies = u64;
+    type Listener = ();
     type Error = Error;
     type LendError = ();
 

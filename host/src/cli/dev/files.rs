@@ -92,12 +92,12 @@ impl Files {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => open.push(path),
                     // Links to directories are not followed: they may lead in circles.
-                    Ok(_) => {
+                    Ok(_) if project.counts(&path) => {
                         if let Some(it) = fs::metadata(&path).ok().filter(|it| !it.is_dir()) {
                             self.note(&path, &it, before);
                         }
                     }
-                    Err(_) => {}
+                    Ok(_) | Err(_) => {}
                 }
                 count += 1;
                 if count > FILES_MAX {

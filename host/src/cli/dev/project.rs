@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use skep_core::manifest::{Manifest, Service};
 use skep_core::name::ServiceName;
+use skep_core::watched::Watched;
 
 use crate::deploy::{self, DeployError, Source};
 
@@ -23,7 +24,16 @@ pub(super) struct Project {
 pub(super) struct Made {
     pub(super) component: PathBuf,
     pub(super) command: Option<String>,
-    watch: Vec<PathBuf>,
+    watch: Vec<Watch>,
+}
+
+/// What of the files counts for a service.
+#[derive(Debug, PartialEq)]
+struct Watch {
+    /// It, or what it is below.
+    root: PathBuf,
+    /// As the manifest names it, from whose directory its paths go out.
+    named: Watched,
 }
 
 /// What a change was about.
@@ -63,17 +73,20 @@ impl Project {
     fn with(mut self, manifest: &Manifest, source: &Source) -> Project {
         let made = |service: &Service| {
             let (component, build) = (&service.component.value, service.build.as_ref());
-            let component = self.directory.join(component);
+            let watch = |named: Watched| Watch {
+                root: self.directory.join(named.root()),
+                named,
+            };
             let watch = match build {
                 Some(build) => build
                     .watch
                     .iter()
-                    .map(|path| self.directory.join(&path.value))
+                    .map(|it| watch(it.value.clone()))
                     .collect(),
-                None => vec![component.clone()],
+                None => vec![watch(Watched::path(component))],
             };
             Made {
-                component,
+                component: self.directory.join(component),
                 command: build.map(|build| build.command.value.clone()),
                 watch,
             }
@@ -133,21 +146,35 @@ impl Project {
                     "`{name}` is built at the start alone: its `build.watch` names nothing"
                 ));
             }
-            for path in made.watch.iter().filter(|path| !path.exists()) {
+            for watch in made.watch.iter().filter(|watch| !watch.root.exists()) {
                 warnings.push(format!(
                     "`{name}` watches {}, which is not there yet",
-                    path.display()
+                    watch.root.display()
                 ));
             }
         }
         warnings
     }
 
-    /// The files and directories that count.
+    /// The files that count, and the directories that others are below.
     pub(super) fn roots(&self) -> BTreeSet<&Path> {
         let watched = self.services.values().flat_map(|made| &made.watch);
-        let all = watched.chain([&self.manifest]);
-        all.map(PathBuf::as_path).collect()
+        let roots = watched.map(|watch| &watch.root).chain([&self.manifest]);
+        roots.map(PathBuf::as_path).collect()
+    }
+
+    /// Whether a file below a root counts for anything.
+    pub(super) fn counts(&self, file: &Path) -> bool {
+        let mut services = self.services.values();
+        file == self.manifest || services.any(|made| self.is_watched(made, file))
+    }
+
+    fn is_watched(&self, made: &Made, file: &Path) -> bool {
+        let relative = file.strip_prefix(&self.directory).unwrap_or(file);
+        made.watch.iter().any(|watch| match watch.named.root() {
+            root if root.is_absolute() => watch.named.has(file),
+            _ => watch.named.has(relative),
+        })
     }
 
     /// Whether it counts for nothing wherever it is: what is written here follows from what is watched.
@@ -157,9 +184,9 @@ impl Project {
 
     /// Whose files these are.
     pub(super) fn touched(&self, changed: &BTreeSet<PathBuf>) -> Touched {
-        let below = |root: &PathBuf| changed.iter().any(|path| path.starts_with(root));
         let services = self.services.iter();
-        let touched = services.filter(|(_, made)| made.watch.iter().any(below));
+        let touched =
+            services.filter(|(_, made)| changed.iter().any(|file| self.is_watched(made, file)));
         Touched {
             manifest: changed.contains(&self.manifest),
             services: touched.map(|(name, _)| name.clone()).collect(),
@@ -216,6 +243,26 @@ mod tests {
             &["cart", "ready"],
         );
         check(&["/shop/skep.toml"], true, &[]);
+    }
+
+    #[test]
+    fn of_a_pattern_only_the_files_that_fit_count() {
+        let text = "name = \"shop\"\n[service.cart]\ncomponent = \"cart.wasm\"\n\
+            build = { command = \"make\", watch = [\"cart/**/*.rs\", \"*.lock\"] }\n";
+        let project = project(text);
+        let roots = ["/shop", "/shop/cart", "/shop/skep.toml"];
+        assert_eq!(project.roots(), roots.into_iter().map(Path::new).collect());
+        for (file, counts) in [
+            ("/shop/cart/src/lib.rs", true),
+            ("/shop/Cargo.lock", true),
+            ("/shop/cart/src/notes.txt", false),
+            ("/shop/cart/Cargo.lock", false),
+            ("/shop/skep.toml", true),
+        ] {
+            assert_eq!(project.counts(Path::new(file)), counts, "{file}");
+            let touched = project.touched(&BTreeSet::from([PathBuf::from(file)]));
+            assert_eq!(!touched.is_empty(), counts, "{file}");
+        }
     }
 
     #[test]

@@ -282,8 +282,8 @@ async fn change_to(
     running: &Arc<Running>,
     components: &BTreeMap<ServiceName, Artifact>,
 ) -> Result<Changed, Refused> {
-    let no_ledger = || Refused::of_change(&ChangeError::NoLedger);
-    let ledger = running.ledger().ok_or_else(no_ledger)?;
+    let ledger = running.open_ledger();
+    let ledger = &ledger.map_err(|error| Refused::of_change(&error))?;
     loop {
         let expected = running.roster().generation.number();
         let wanted = running.with_components(ledger, components);

@@ -4,13 +4,13 @@
 //! that is new, or nothing any more when too much happens at once. What has changed is seen by a look.
 
 use std::collections::{BTreeSet, HashSet};
-use std::os::fd::OwnedFd;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 
 use super::super::report;
 use super::files::{FILES_MAX, Files, TooMany};
@@ -25,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct Watching {
-    inotify: AsyncFd<OwnedFd>,
+    /// It is read as a pipe is: each read takes what there is.
+    inotify: pipe::Receiver,
     roots: BTreeSet<PathBuf>,
     seen: Files,
     /// What cannot be watched has been told of.
@@ -69,11 +70,9 @@ impl Watching {
     /// If the system refuses.
     pub(super) fn start() -> Result<Watching, WatchError> {
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
-        let inotify = inotify::init(flags).map_err(|error| WatchError::System(error.into()))?;
-        // SAFETY: an `OwnedFd` is open and answers the same descriptor as long as it lives, and it
-        // lives in the `AsyncFd`, which is not asked to give it back.
-        let inotify = unsafe { AsyncFd::register(inotify) };
-        let inotify = inotify.map_err(|error| WatchError::System(error.into()))?;
+        let inotify = inotify::init(flags).map_err(std::io::Error::from);
+        let inotify = inotify.and_then(pipe::Receiver::from_owned_fd_unchecked);
+        let inotify = inotify.map_err(WatchError::System)?;
         Ok(Watching {
             inotify,
             roots: BTreeSet::new(),
@@ -116,13 +115,13 @@ impl Watching {
     async fn heard(&self) {
         let mut events = [0; 16 << 10];
         loop {
-            let Ok(mut ready) = self.inotify.readable().await else {
+            if self.inotify.readable().await.is_err() {
                 // The runtime ends, and everything with it.
                 return std::future::pending().await;
-            };
-            match rustix::io::read(self.inotify.get_ref(), &mut events) {
-                Err(Errno::WOULDBLOCK) => ready.clear_ready(),
-                Err(Errno::INTR) => {}
+            }
+            match self.inotify.try_read(&mut events) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(_) | Err(_) => return,
             }
         }
@@ -135,7 +134,7 @@ impl Watching {
             if !watched.insert(directory.to_owned()) {
                 return;
             }
-            let (inotify, flags) = (self.inotify.get_ref(), flags());
+            let (inotify, flags) = (&self.inotify, flags());
             match inotify::add_watch(inotify, directory, flags) {
                 // One that is gone is told of where it was.
                 Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {}

@@ -601,7 +601,7 @@ fn limits_of_a_service() {
 
 #[test]
 fn life_of_a_service() {
-    let rows: [(&str, Expect); 18] = [
+    let rows: [(&str, Expect); 19] = [
         (
             "instances = { max = 4, warm = 8 }",
             expect![[r#"
@@ -722,7 +722,15 @@ fn life_of_a_service() {
             expect![[r#"
                 5:16 out-of-range «"1d"» `stop-timeout` must be at most 1h, not 1d — out of range (from 0ms to 1h)
                 6:21 empty «" "» `command` is empty — empty (write command = "cargo build --release --target wasm32-wasip2")
-                6:34 wrong-type «"src"» `watch` must be a list, each item a path, not a string — is a string (write watch = [ … ])
+                6:34 wrong-type «"src"» `watch` must be a list, each item a path, or a pattern such as "src/**/*.rs", not a string — is a string (write watch = [ … ])
+            "#]],
+        ),
+        (
+            "build = { command = \"make\", watch = [\"src\", \"\", \"wit/[a\", \"{a\"] }",
+            expect![[r#"
+                5:45 bad-pattern «""» a path has from 1 to 4096 bytes, and no NUL among them — value of `watch`
+                5:49 bad-pattern «"wit/[a"» this is not a pattern: unclosed character class; missing ']' — value of `watch`
+                5:59 bad-pattern «"{a"» this is not a pattern: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?) — value of `watch`
             "#]],
         ),
     ];

@@ -234,7 +234,7 @@ fn write_tls(Tls { cert, key }: &Tls, to: &mut Writer) {
 fn write_build(build: &Build, to: &mut Writer) {
     let Build { command, watch } = build;
     to.text("command", command);
-    to.unordered("watch", watch.iter().map(|path| path.display()));
+    to.unordered("watch", watch.iter().map(|watched| &watched.value));
 }
 
 fn write_instances(instances: &InstancePolicy, to: &mut Writer) {

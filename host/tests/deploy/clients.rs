@@ -5,12 +5,47 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use http_body_util::BodyExt as _;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::super::fixture::{Connection, Reply, empty, eventually, get, soon};
+use super::fixture::{Connection, Host, Reply, eventually, get};
+
+/// Where clients connect to.
+#[derive(Clone, Copy)]
+pub(super) struct Server {
+    address: SocketAddr,
+    secure: bool,
+}
+
+impl Server {
+    pub(super) fn of(host: &Host) -> Server {
+        Server {
+            address: host.address(),
+            secure: false,
+        }
+    }
+
+    /// The same with TLS.
+    pub(super) fn secure(host: &Host) -> Server {
+        Server {
+            secure: true,
+            ..Server::of(host)
+        }
+    }
+
+    pub(super) async fn http1(self) -> Connection {
+        match self.secure {
+            true => Connection::https1_at(self.address).await,
+            false => Connection::http1_at(self.address).await,
+        }
+    }
+
+    async fn http2(self) -> Connection {
+        match self.secure {
+            true => Connection::https2_at(self.address).await,
+            false => Connection::http2_at(self.address).await,
+        }
+    }
+}
 
 /// Clients that ask without a pause until they are told to stop.
 pub(super) struct Clients {
@@ -30,20 +65,20 @@ pub(super) struct Counts {
 }
 
 impl Clients {
-    pub(super) async fn begin(address: SocketAddr) -> Clients {
+    pub(super) async fn begin(server: Server) -> Clients {
         let (stop, counts) = (Arc::<AtomicBool>::default(), Arc::<Counts>::default());
         let mut tasks = Vec::new();
         for _ in 0..2 {
             let (stop, counts) = (stop.clone(), counts.clone());
-            tasks.push(tokio::spawn(at_once(address, stop, counts)));
+            tasks.push(tokio::spawn(at_once(server, stop, counts)));
         }
         for _ in 0..3 {
             let (stop, counts) = (stop.clone(), counts.clone());
-            tasks.push(tokio::spawn(keeping(address, stop, counts)));
+            tasks.push(tokio::spawn(keeping(server, stop, counts)));
         }
         for _ in 0..2 {
             let (stop, counts) = (stop.clone(), counts.clone());
-            tasks.push(tokio::spawn(streaming(address, stop, counts)));
+            tasks.push(tokio::spawn(streaming(server, stop, counts)));
         }
         Clients {
             stop,
@@ -89,18 +124,18 @@ fn good(reply: Reply) -> Reply {
 }
 
 /// A connection for each request.
-async fn at_once(address: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+async fn at_once(server: Server, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
     while !stop.load(Ordering::Relaxed) {
-        let mut connection = Connection::http1_at(address).await;
+        let mut connection = server.http1().await;
         good(connection.ask(get("/versions")).await);
         counts.at_once.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// One connection until an answer says that it closes.
-async fn keeping(address: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+async fn keeping(server: Server, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
     while !stop.load(Ordering::Relaxed) {
-        let mut connection = Connection::http1_at(address).await;
+        let mut connection = server.http1().await;
         counts.kept_connections.fetch_add(1, Ordering::Relaxed);
         while !stop.load(Ordering::Relaxed) {
             let reply = good(connection.ask(get("/stream/3/2")).await);
@@ -117,30 +152,19 @@ async fn keeping(address: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Counts>
 }
 
 /// HTTP/2, until the host says that it goes away. What it had been sent by then it answers.
-async fn streaming(address: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+async fn streaming(server: Server, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
     while !stop.load(Ordering::Relaxed) {
-        let stream = soon("to connect", TcpStream::connect(address))
-            .await
-            .unwrap();
-        let made =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-        let (mut handle, connection) = soon("a handshake", made).await.unwrap();
-        let driver = tokio::spawn(connection);
+        let mut connection = server.http2().await;
         counts.streams_connections.fetch_add(1, Ordering::Relaxed);
-        while !stop.load(Ordering::Relaxed) && handle.ready().await.is_ok() {
-            let request = http::Request::get(format!("http://{address}/stream/3/2"));
-            let request = request.body(empty()).unwrap();
-            let answer = match soon("an answer", handle.send_request(request)).await {
+        while !stop.load(Ordering::Relaxed) {
+            let answer = match connection.send(get("/stream/3/2")).await {
                 Ok(answer) => answer,
                 // It was not sent: the host had said that it takes no more.
-                Err(error) if error.is_canceled() => break,
+                Err(error) if error.is_canceled() || error.is_closed() => break,
                 Err(error) => panic!("{error:?}"),
             };
-            assert_eq!(answer.status(), 200);
-            answer.into_body().collect().await.unwrap();
+            good(Reply::of(answer).await);
             counts.streams.fetch_add(1, Ordering::Relaxed);
         }
-        drop(handle);
-        let _ = soon("the connection's end", driver).await;
     }
 }
