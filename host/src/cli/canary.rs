@@ -7,7 +7,7 @@ use clap::Args;
 use skep_core::rollout::Share;
 
 use super::host_options::HostOptions;
-use super::{Exit, change, shadow};
+use super::{Exit, change};
 use crate::control::client;
 use crate::deploy::Tried;
 
@@ -81,9 +81,5 @@ fn aborted(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
     }
     let generation = tried.generation;
     writeln!(out, "generation {generation} serves all requests")?;
-    for found in &tried.found {
-        writeln!(out)?;
-        shadow::show(out, found)?;
-    }
-    Ok(())
+    change::found(out, tried)
 }

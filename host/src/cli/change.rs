@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 use skep_core::rollout::Exposure;
 
-use super::{Exit, report};
+use super::{Exit, report, shadow};
 use crate::control::{ControlError, Refused, Step};
 use crate::deploy::{Changed, ContractChange, ServiceChange, Tried};
 
@@ -61,7 +61,17 @@ pub(super) fn tried(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
     writeln!(
         out,
         "on trial with {exposure}; generation {generation} serves {rest}"
-    )
+    )?;
+    found(out, tried)
+}
+
+/// What has been found of what got copies until now.
+pub(super) fn found(out: &mut dyn Write, tried: &Tried) -> std::io::Result<()> {
+    for found in &tried.found {
+        writeln!(out)?;
+        shadow::show(out, found)?;
+    }
+    Ok(())
 }
 
 fn contract(out: &mut dyn Write, changes: &[ContractChange]) -> std::io::Result<()> {

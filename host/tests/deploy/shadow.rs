@@ -300,7 +300,7 @@ async fn a_shadow_can_go_on_as_a_canary() {
     shadow(&host, "leaf", '0', &["--shadow"]).expect(0);
     assert_eq!(on_trial(&host, 50).await, 0);
     let said = host.command("promote", &["--to", "50%"]).expect(0);
-    said.prints(&["on trial with 50% of the requests"]);
+    said.prints(&["on trial with 50% of the requests", "0 compared"]);
     assert_eq!(host.row("leaf")["candidate"]["share"], "50%");
     assert!(on_trial(&host, 100).await > 10);
     host.command("shadow", &["leaf"]).expect(1);
