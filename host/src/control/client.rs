@@ -137,13 +137,10 @@ pub fn deploy(
     expected: Option<u64>,
     told: &dyn Fn(StepBegun),
 ) -> Result<Result<Changed, Refused>, ControlError> {
+    let request = format!("POST /v1/services/{service}/deploy?lose_state={lose_state}");
     let question = Question {
-        request: &format!("POST /v1/services/{service}/deploy?lose_state={lose_state}"),
-        body: component,
-        kind: "application/wasm",
-        patience: None,
-        expected,
         told: Some(told),
+        ..Question::component(&request, component, expected)
     };
     ask(host, &question)
 }
@@ -160,15 +157,8 @@ pub fn try_out(
     expected: Option<u64>,
 ) -> Result<Result<Tried, Refused>, ControlError> {
     let query = serde_urlencoded::to_string(trial).map_err(|_| host.unexpected())?;
-    let question = Question {
-        request: &format!("POST /v1/services/{service}/canary?{query}"),
-        body: component,
-        kind: "application/wasm",
-        patience: None,
-        expected,
-        told: None,
-    };
-    ask(host, &question)
+    let request = format!("POST /v1/services/{service}/canary?{query}");
+    ask(host, &Question::component(&request, component, expected))
 }
 
 /// Has the host let a component answer copies of what a service is asked.
@@ -183,15 +173,8 @@ pub fn shadow(
     expected: Option<u64>,
 ) -> Result<Result<Tried, Refused>, ControlError> {
     let query = serde_urlencoded::to_string(copies).map_err(|_| host.unexpected())?;
-    let question = Question {
-        request: &format!("POST /v1/services/{service}/shadow?{query}"),
-        body: component,
-        kind: "application/wasm",
-        patience: None,
-        expected,
-        told: None,
-    };
-    ask(host, &question)
+    let request = format!("POST /v1/services/{service}/shadow?{query}");
+    ask(host, &Question::component(&request, component, expected))
 }
 
 /// Asks the host what has been found of a component that gets copies of what a service is asked; none

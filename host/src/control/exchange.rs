@@ -57,6 +57,21 @@ impl Question<'_> {
         })
     }
 
+    /// One with a component, whose answer takes as long as it takes.
+    pub(super) fn component(
+        request: &str,
+        component: Vec<u8>,
+        expected: Option<u64>,
+    ) -> Question<'_> {
+        Question {
+            body: component,
+            kind: "application/wasm",
+            patience: None,
+            expected,
+            ..Question::new(request)
+        }
+    }
+
     /// HTTP/1.0: the answer is not chunked and ends with the connection.
     fn head(&self, host: &Endpoint) -> String {
         let (request, kind, length) = (self.request, self.kind, self.body.len());
