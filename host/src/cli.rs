@@ -6,6 +6,7 @@ pub mod canary;
 mod change;
 pub mod check;
 pub mod completions;
+pub mod componentize;
 pub mod crashes;
 pub mod deploy;
 pub mod dev;

@@ -38,6 +38,7 @@ pub mod supervisor;
 pub mod probe;
 
 pub mod artifact;
+pub mod componentize;
 mod durable;
 pub mod journal;
 mod private_socket;

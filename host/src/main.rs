@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use skep::artifact::child;
 use skep::cli::{
-    self, Exit, apply, call, canary, check, completions, crashes, deploy, dev, graph, history,
-    inspect, order, ps, rollback, run, serve, shadow,
+    self, Exit, apply, call, canary, check, completions, componentize, crashes, deploy, dev, graph,
+    history, inspect, order, ps, rollback, run, serve, shadow,
 };
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
@@ -46,6 +46,7 @@ enum Command {
     Graph(graph::Graph),
     /// Show what a component is and what it would need granted; or, with --app, an application
     Inspect(inspect::Inspect),
+    Componentize(componentize::Componentize),
     Completions(completions::Completions),
     /// Compile a component; the host's own
     #[command(hide = true)]
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
                 }
             }
         }
+        Command::Componentize(arguments) => componentize::run(&arguments).into(),
         Command::Completions(arguments) => {
             completions::run(&arguments, &mut Skep::command()).into()
         }
