@@ -6,17 +6,19 @@
 //! more than its manifest grants is refused before it runs (see `deploy`); the linker leaves out
 //! what is not granted all the same.
 
+mod config;
 mod environment;
 mod files;
 mod hooks;
 mod listing;
+mod logging;
 #[cfg(feature = "testing")]
 mod testing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use skep_core::grant::ConfigValue;
+use skep_core::grant::GrantedValue;
 use skep_core::manifest::{Service, Spanned};
 use wasmtime::Engine;
 use wasmtime::component::{HasData, Linker, ResourceTable};
@@ -26,7 +28,6 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesyste
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiView as _};
-use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::{ForbiddenHeaderFilter, WasiHttp, WasiHttpView as _};
 
 pub use self::environment::GrantError;
@@ -37,7 +38,7 @@ use crate::deploy::Source;
 use crate::engine::Kind;
 use crate::instance::GuestState;
 use crate::log::Sink;
-use crate::log::guest::{GuestLog, GuestLogLimits, Stream};
+use crate::log::guest::{GuestLog, GuestLogLimits, Secrets, Stream};
 use crate::memory::buffers::Buffers;
 use crate::outgoing::{OutgoingClient, OutgoingLimits, OutgoingPolicy};
 use crate::wasi;
@@ -49,7 +50,7 @@ pub struct Granted {
     pub(crate) arguments: Vec<String>,
     pub(crate) filesystem: WasiFilesystemCtx,
     pub(crate) files: Arc<OpenFiles>,
-    pub(crate) config: WasiConfigVariables,
+    pub(crate) config: config::Values,
     pub(crate) outgoing: Option<OutgoingClient>,
     pub(crate) forbidden_headers: ForbiddenHeaderFilter,
     /// Bytes, the longest answer to one request for random bytes.
@@ -93,10 +94,10 @@ pub(crate) fn grant(
 ) -> Result<Arc<Granted>, GrantError> {
     let grants = &service.grants;
     let limits = &service.limits;
-    let values = |table: &str, values: &BTreeMap<String, Spanned<ConfigValue>>| {
-        let one = |(key, spanned): (&String, &Spanned<ConfigValue>)| {
+    let values = |table: &str, values: &BTreeMap<String, Spanned<GrantedValue>>| {
+        let one = |(key, spanned): (&String, &Spanned<GrantedValue>)| {
             let what = format!("grants.{table}.{key} of `{name}`");
-            Ok((key.clone(), value(&what, &spanned.value, source)?))
+            Ok((key.clone(), value(&what, &spanned.value.from, source)?))
         };
         values
             .iter()
@@ -110,14 +111,31 @@ pub(crate) fn grant(
     };
     let arguments = std::iter::once(name.to_string())
         .chain(grants.args.iter().map(|argument| argument.value.clone()));
+    let environment = values("environment", &grants.environment)?;
+    let config: config::Values = values("config", &grants.config)?.into_iter().collect();
+    let is_secret = |from: &BTreeMap<String, Spanned<GrantedValue>>, key: &String| {
+        from.get(key).is_some_and(|granted| granted.value.secret)
+    };
+    let secrets = Secrets::new(
+        environment
+            .iter()
+            .filter(|(key, _)| is_secret(&grants.environment, key))
+            .map(|(_, value)| value.as_str())
+            .chain(
+                config
+                    .iter()
+                    .filter(|(key, _)| is_secret(&grants.config, key))
+                    .map(|(_, value)| value.as_str()),
+            ),
+    );
     Ok(Arc::new(Granted {
-        environment: values("environment", &grants.environment)?,
-        config: values("config", &grants.config)?.into_iter().collect(),
+        environment,
+        config,
         arguments: arguments.collect(),
         filesystem: directories(&grants.directories, source)?,
         files: OpenFiles::new(limits.files as usize),
         outgoing: (!grants.http.is_empty()).then(|| outgoing(service, name.clone(), lobby)),
-        log: GuestLog::new(sink, name, revision, log_limits),
+        log: GuestLog::new(sink, name, revision, log_limits, secrets),
         forbidden_headers: Arc::new(is_forbidden),
         random_bytes: RANDOM_BYTES,
     }))
@@ -151,7 +169,7 @@ fn outgoing(service: &Service, name: Arc<str>, buffers: Arc<Buffers>) -> Outgoin
 pub struct Linked {
     /// `wasi:http/outgoing-handler`, `wasi:http/client`: some origin is granted.
     pub outgoing_http: bool,
-    /// `wasi:config/store`: some key is granted.
+    /// `wasi:config`: some key is granted.
     pub config: bool,
 }
 
@@ -198,10 +216,9 @@ fn link(kind: Kind, engine: &Engine, linked: Linked) -> wasmtime::Result<Linker<
         link_0_3(&mut linker, linked)?;
     }
     files::link(kind, &mut linker)?;
+    logging::link(&mut linker)?;
     if linked.config {
-        wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut GuestState| {
-            WasiConfig::new(&state.granted().config)
-        })?;
+        config::link(&mut linker)?;
     }
     #[cfg(feature = "testing")]
     testing::link(&mut linker)?;

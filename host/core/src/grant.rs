@@ -15,13 +15,21 @@ pub struct Grants {
     /// Origins that requests may go to.
     pub http: Vec<Spanned<Origin>>,
     /// What `wasi:config/store` tells.
-    pub config: BTreeMap<String, Spanned<ConfigValue>>,
+    pub config: BTreeMap<String, Spanned<GrantedValue>>,
     /// What `wasi:cli/environment` tells as variables.
-    pub environment: BTreeMap<String, Spanned<ConfigValue>>,
+    pub environment: BTreeMap<String, Spanned<GrantedValue>>,
     /// What `wasi:filesystem/preopens` opens.
     pub directories: Vec<Spanned<DirectoryGrant>>,
     /// What `wasi:cli/environment` tells as arguments, after the service's name.
     pub args: Vec<Spanned<String>>,
+}
+
+/// A value that a guest is told, and whether anybody else may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedValue {
+    pub from: ConfigValue,
+    /// The host takes it out of what the guest writes to the log.
+    pub secret: bool,
 }
 
 /// Where the value of a variable comes from; the host reads it when the service starts.

@@ -7,6 +7,7 @@
 
 mod directory;
 mod entry;
+mod functions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod prune;
@@ -26,6 +27,7 @@ use wasmtime::component::Component;
 
 use self::directory::Directory;
 use self::entry::Stamp;
+use self::functions::Kept;
 use super::compile::Compiler;
 use super::trusted::TrustedCode;
 use super::{Artifact, CompileError, CompileIn, CompileLimits, Digest, EngineHash};
@@ -113,6 +115,8 @@ pub struct CacheStats {
     pub loaded: u64,
     /// Compiled.
     pub compiled: u64,
+    /// Functions of compiled components that an earlier compilation had left.
+    pub functions_reused: u64,
     /// Entries that were damaged or foreign, deleted and compiled anew.
     pub discarded: u64,
 }
@@ -137,6 +141,7 @@ struct Counts {
     shared: AtomicU64,
     loaded: AtomicU64,
     compiled: AtomicU64,
+    functions_reused: AtomicU64,
     discarded: AtomicU64,
 }
 
@@ -216,6 +221,7 @@ impl Cache {
             shared: read(&counts.shared),
             loaded: read(&counts.loaded),
             compiled: read(&counts.compiled),
+            functions_reused: read(&counts.functions_reused),
             discarded: read(&counts.discarded),
         }
     }
@@ -308,7 +314,7 @@ impl Inner {
                     "the compiled cache takes nothing; components are compiled at every start"
                 );
                 let file = tempfile::tempfile().map_err(store)?;
-                self.compiler.compile(&self.engine, artifact, &file)?;
+                self.compiler.compile(&self.engine, artifact, &file, None)?;
                 file
             }
             Err(error) => return Err(error),
@@ -327,13 +333,31 @@ impl Inner {
             .prefix(prune::TEMPORARY_PREFIX)
             .tempfile_in(self.directory.entries())
             .map_err(store)?;
-        self.compiler
-            .compile(&self.engine, artifact, temporary.as_file())?;
+        let kept = self.kept_functions(artifact);
+        let counts = self.compiler.compile(
+            &self.engine,
+            artifact,
+            temporary.as_file(),
+            kept.as_ref().map(Kept::files),
+        )?;
+        if let Some(kept) = kept.filter(|_| counts.left) {
+            kept.seal(self.directory.key());
+        }
+        let reused = &self.counts.functions_reused;
+        reused.fetch_add(counts.reused, Ordering::Relaxed);
+        tracing::debug!(
+            component = %artifact.path().display(),
+            reused = counts.reused,
+            compiled = counts.compiled,
+            "compiled functions"
+        );
         entry::seal(
             temporary.as_file(),
             self.directory.key(),
             &self.stamp(artifact),
         )
+        // Not for safety (the MAC finds a torn file), but so that a crash costs no compilation.
+        .and_then(|()| temporary.as_file().sync_data())
         .map_err(store)?;
         let path = self.entry_path(artifact.digest());
         let file = match temporary.persist(&path) {
@@ -346,6 +370,20 @@ impl Inner {
         };
         self.prune(Some(&path));
         Ok(file)
+    }
+
+    /// Functions for a component that is large enough; without a place for them it only takes longer.
+    fn kept_functions(&self, artifact: &Artifact) -> Option<Kept> {
+        if artifact.size() < functions::WORTH_KEEPING_FROM {
+            return None;
+        }
+        let stamp = Stamp {
+            component: functions::family(artifact.description()),
+            engine: self.engine_hash,
+        };
+        Kept::open(self.directory.entries(), self.directory.key(), stamp)
+            .inspect_err(|error| tracing::debug!(%error, "compiled functions are not kept"))
+            .ok()
     }
 
     /// So that two hosts that start together compile a component once. The lock saves work and

@@ -3,6 +3,7 @@
 //! GiB. The child gets the bytes on stdin and writes the code to the file that is its stdout.
 
 pub mod child;
+mod functions;
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -129,6 +130,57 @@ pub enum CompileError {
     },
 }
 
+/// Where functions are that an earlier compilation has left, and where this one leaves its own:
+/// both are read and written by the child alone.
+pub(super) struct FunctionFiles {
+    /// Written by an earlier child, and not altered since.
+    pub(super) known: Option<File>,
+    /// Empty.
+    pub(super) next: File,
+}
+
+impl FunctionFiles {
+    /// Copies that a child inherits, under the same numbers.
+    fn inheritable(&self) -> std::io::Result<FunctionFiles> {
+        let copy = |file: &File| -> std::io::Result<File> {
+            let copy = file.try_clone()?;
+            rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty())?;
+            Ok(copy)
+        };
+        Ok(FunctionFiles {
+            known: self.known.as_ref().map(copy).transpose()?,
+            next: copy(&self.next)?,
+        })
+    }
+}
+
+/// How many functions of a component an earlier compilation had left, and how many were compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FunctionCounts {
+    pub(super) reused: u64,
+    pub(super) compiled: u64,
+    /// Whether they have been left for the next one.
+    pub(super) left: bool,
+}
+
+impl FunctionCounts {
+    /// As the child says it, if it could keep functions.
+    fn told(said: &str) -> FunctionCounts {
+        let numbers = said.strip_prefix(child::FUNCTIONS).unwrap_or_default();
+        let mut numbers = numbers
+            .split_whitespace()
+            .map_while(|word| word.parse().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(reused), Some(compiled)) => FunctionCounts {
+                reused,
+                compiled,
+                left: true,
+            },
+            _ => FunctionCounts::default(),
+        }
+    }
+}
+
 /// Compiles for one engine, at most so many at once.
 pub(super) struct Compiler {
     place: CompileIn,
@@ -158,11 +210,14 @@ impl Compiler {
         engine: &Engine,
         artifact: &Artifact,
         out: &File,
-    ) -> Result<(), CompileError> {
+        functions: Option<&FunctionFiles>,
+    ) -> Result<FunctionCounts, CompileError> {
         let _permit = self.gate.enter();
         match &self.place {
-            CompileIn::ThisProcess => compile_here(engine, artifact, out),
-            CompileIn::Process(exe) => self.compile_in_child(exe.clone(), artifact, out),
+            CompileIn::ThisProcess => {
+                compile_here(engine, artifact, out).map(|()| FunctionCounts::default())
+            }
+            CompileIn::Process(exe) => self.compile_in_child(exe.clone(), artifact, out, functions),
         }
     }
 
@@ -171,16 +226,21 @@ impl Compiler {
         exe: PathBuf,
         artifact: &Artifact,
         out: &File,
-    ) -> Result<(), CompileError> {
+        functions: Option<&FunctionFiles>,
+    ) -> Result<FunctionCounts, CompileError> {
         let spawn = |error| CompileError::Spawn {
             exe: exe.clone(),
             error,
         };
         let bytes = artifact.bytes()?;
         let began = Instant::now();
+        // Open until the child has them.
+        let inherited = functions.map(FunctionFiles::inheritable).transpose();
+        let inherited = inherited.map_err(spawn)?;
         let mut child = Command::new(&exe)
             .arg("compile")
             .args(child::arguments(self.engine_hash, self.limits))
+            .args(child::function_arguments(inherited.as_ref()))
             .env_clear()
             .envs([child::threads()])
             .stdin(Stdio::piped())
@@ -188,13 +248,16 @@ impl Compiler {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(spawn)?;
+        drop(inherited);
         let (status, said) = self.attend(&mut child, &bytes, began).map_err(spawn)?;
         match status {
             Some(status) if status.success() && !holds_code(out) => Err(CompileError::Died {
                 path: artifact.path().to_owned(),
                 how: format!("`{}` is not the skep executable", exe.display()),
             }),
-            Some(status) => self.judge(artifact, status, &said),
+            Some(status) => self
+                .judge(artifact, status, &said)
+                .map(|()| FunctionCounts::told(&said)),
             None => Err(CompileError::OverLimit {
                 path: artifact.path().to_owned(),
                 limit: format!("{} s", self.limits.wall.as_secs()),

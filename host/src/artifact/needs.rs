@@ -75,6 +75,8 @@ enum Releases {
     V03,
     /// This one alone: a pre-release fits nothing but itself.
     Exactly(&'static str),
+    /// Of a package without a version, which fits nothing else.
+    Unversioned,
 }
 
 /// What the host implements of the 0.2 and 0.3 lines: a component built against a later one runs
@@ -120,10 +122,11 @@ const NO_VARIABLE: &str = "empty unless granted";
 const NO_SOCKET: &str = "every use is refused";
 const TO_LOG: &str = "its lines go to the log";
 const ENDS_INSTANCE: &str = "ends the instance";
+const TO_VALUES: &str = "only the values that are granted";
 const TO_ORIGINS: &str = "only to the origins that are granted";
 
 use Need::{Denied, Given};
-use Releases::{Exactly, V02, V03};
+use Releases::{Exactly, Unversioned, V02, V03};
 
 /// Interfaces of types alone (`wasi:cli/types@0.3`) are not in it: nobody has to provide them.
 const TABLE: &[Row] = &[
@@ -181,8 +184,33 @@ const TABLE: &[Row] = &[
         "wasi:config/store",
         Exactly("0.2.0-rc.1"),
         CONFIG,
-        "only the values that are granted",
+        TO_VALUES,
     ),
+    row(
+        "wasi:config/store",
+        Exactly("0.2.0-draft"),
+        CONFIG,
+        TO_VALUES,
+    ),
+    row(
+        "wasi:config/store",
+        Exactly("0.2.0-draft-2024-09-27"),
+        CONFIG,
+        TO_VALUES,
+    ),
+    row(
+        "wasi:config/runtime",
+        Exactly("0.2.0-draft"),
+        CONFIG,
+        TO_VALUES,
+    ),
+    row(
+        "wasi:logging/logging",
+        Exactly("0.1.0-draft"),
+        Given,
+        TO_LOG,
+    ),
+    row("wasi:logging/logging", Unversioned, Given, TO_LOG),
     #[cfg(feature = "testing")]
     row("skep:testing/harm", Exactly("0.0.1"), Given, "for tests"),
 ];
@@ -211,15 +239,17 @@ impl Releases {
             V02 => release_line(version) == Some((0, 2)),
             V03 => release_line(version) == Some((0, 3)),
             Exactly(exact) => version == Some(exact),
+            Unversioned => version.is_none(),
         }
     }
 
-    /// What the host has, as a version to write after the `@`.
+    /// What the host has, as it is written after an interface's name.
     fn newest(self) -> String {
         match self {
-            V02 => format!("0.2.{NEWEST_02}"),
-            V03 => format!("0.3.{NEWEST_03}"),
-            Exactly(exact) => exact.to_owned(),
+            V02 => format!("@0.2.{NEWEST_02}"),
+            V03 => format!("@0.3.{NEWEST_03}"),
+            Exactly(exact) => format!("@{exact}"),
+            Unversioned => String::new(),
         }
     }
 }
@@ -231,12 +261,13 @@ fn noted(row: &Row, version: Option<&str>) -> String {
     let newest = match row.releases {
         V02 => NEWEST_02,
         V03 => NEWEST_03,
-        Exactly(_) => return row.note.to_owned(),
+        Exactly(_) | Unversioned => return row.note.to_owned(),
     };
     if patch <= Some(newest) {
         return row.note.to_owned();
     }
-    let newer = format!("newer than Skep's {}", row.releases.newest());
+    let newest = row.releases.newest();
+    let newer = format!("newer than Skep's {}", newest.trim_start_matches('@'));
     if row.note.is_empty() {
         newer
     } else {
@@ -260,7 +291,7 @@ fn missing(item: &Item, interface: &str) -> (Need, String) {
         near.iter()
             .filter(|(distance, _)| *distance == best)
             .map(|(_, row)| row)
-            .map(|row| format!("{}@{}", row.interface, row.releases.newest()))
+            .map(|row| format!("{}{}", row.interface, row.releases.newest()))
             .collect()
     });
     let other_version = nearest
@@ -313,7 +344,7 @@ mod tests {
         let engine = wasmtime::Engine::new(&config(kind, Allocation::OnDemand)).unwrap();
         let linker = Linkers::new(kind, &engine).get(linked).unwrap();
         move |row| {
-            let name = format!("{}@{}", row.interface, row.releases.newest());
+            let name = format!("{}{}", row.interface, row.releases.newest());
             let mut linker = wasmtime::component::Linker::clone(&linker);
             linker.allow_shadowing(false);
             let defined = linker.root().func_wrap(&name, |_, (): ()| Ok(()));
@@ -331,7 +362,7 @@ mod tests {
         for row in TABLE {
             let granted_only = matches!(row.need, Need::Required { .. });
             assert_eq!(bare(row), !granted_only, "{}", row.interface);
-            assert!(full(row), "{}@{}", row.interface, row.releases.newest());
+            assert!(full(row), "{}{}", row.interface, row.releases.newest());
         }
         let absent = row("wasi:keyvalue/store", V02, Given, "");
         assert!(!full(&absent));

@@ -302,9 +302,21 @@ fn needs_follow_the_table() {
             "missing wasi:http/outgoing-handler@0.2.12",
         ),
         ("wasi:config/store@0.2.0-rc.1", "required config"),
+        ("wasi:config/store@0.2.0-draft", "required config"),
         (
-            "wasi:config/store@0.2.0-draft",
-            "missing wasi:config/store@0.2.0-rc.1",
+            "wasi:config/store@0.2.0-draft-2024-09-27",
+            "required config",
+        ),
+        ("wasi:config/runtime@0.2.0-draft", "required config"),
+        (
+            "wasi:config/runtime@0.2.0-rc.1",
+            "missing wasi:config/runtime@0.2.0-draft",
+        ),
+        ("wasi:logging/logging@0.1.0-draft", "given"),
+        ("wasi:logging/logging", "given"),
+        (
+            "wasi:logging/logging@0.1.0",
+            "missing wasi:logging/logging@0.1.0-draft wasi:logging/logging",
         ),
         ("wasi:cli/environment@0.2.6", "optional environment"),
         ("wasi:filesystem/preopens@0.2.6", "optional directories"),

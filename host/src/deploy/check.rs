@@ -376,7 +376,7 @@ fn check_grants(service: &Service, source: &Source, found: &mut Findings) {
     ] {
         for (key, value) in values {
             let what = format!("grants.{table}.{key} of `{}`", service.name.value);
-            if let Err(error) = capability::value(&what, &value.value, source) {
+            if let Err(error) = capability::value(&what, &value.value.from, source) {
                 found.mistake(Mistake::new(
                     "grant-value",
                     value.span.clone(),

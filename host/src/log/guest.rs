@@ -15,6 +15,7 @@
 pub mod fuzzing;
 mod meter;
 mod recent;
+mod secrets;
 mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use self::meter::{Meter, Suppressed};
 use self::recent::Recent;
 pub use self::recent::RecentLine;
+pub use self::secrets::{SHORTEST as SHORTEST_SECRET, Secrets};
 pub use self::stream::GuestStream;
 use self::stream::Line;
 use super::line::{JsonLine, Level, Paint, painted, readable_head};
@@ -39,14 +41,69 @@ const PARTIAL_PAUSE: Duration = Duration::from_millis(250);
 /// shown when they end or when their instance does.
 const MAX_WATCHED: usize = 1024;
 
-/// Which of its two output streams a guest wrote to.
+/// Where a guest wrote to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
+    /// `wasi:logging`.
+    Log,
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
 }
+
+/// How grave a guest says that something is, as `wasi:logging` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gravity {
+    /// Every step.
+    Trace,
+    /// What helps to find mistakes.
+    Debug,
+    /// What somebody may want to know.
+    Info,
+    /// What somebody should look at.
+    Warn,
+    /// What went wrong.
+    Error,
+    /// What went wrong so that nothing else works.
+    Critical,
+}
+
+impl Gravity {
+    fn level(self) -> Level {
+        match self {
+            Gravity::Trace => Level::Trace,
+            Gravity::Debug => Level::Debug,
+            Gravity::Info => Level::Info,
+            Gravity::Warn => Level::Warn,
+            Gravity::Error | Gravity::Critical => Level::Error,
+        }
+    }
+}
+
+/// A line's sender and what it says of it.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    instance: u64,
+    stream: Stream,
+    level: Level,
+    /// What part of the guest wrote it; may be empty.
+    context: &'a [u8],
+}
+
+impl From<&Line> for Origin<'_> {
+    fn from(line: &Line) -> Self {
+        Origin {
+            instance: line.instance,
+            stream: line.stream,
+            level: Level::Info,
+            context: b"",
+        }
+    }
+}
+
+/// Bytes shown of a context: it is a name, and the line's limit is for the message.
+const CONTEXT_BYTES: usize = 64;
 
 /// What the guests of one service may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +143,7 @@ pub struct GuestLog {
     service: Arc<str>,
     revision: u32,
     line_limit: usize,
+    secrets: Secrets,
     meter: Mutex<Meter>,
     /// For reports of crashes; also what the rate limit keeps from the log.
     recent: Mutex<Recent>,
@@ -102,6 +160,7 @@ impl GuestLog {
         service: Arc<str>,
         revision: u32,
         limits: GuestLogLimits,
+        secrets: Secrets,
     ) -> Arc<GuestLog> {
         Arc::new_cyclic(|me| GuestLog {
             me: Weak::clone(me),
@@ -109,6 +168,7 @@ impl GuestLog {
             service,
             revision,
             line_limit: limits.line,
+            secrets,
             meter: Mutex::new(Meter::new(
                 limits.bytes_per_second,
                 limits.burst,
@@ -137,8 +197,23 @@ impl GuestLog {
         self.meter.lock().totals()
     }
 
+    /// Shows what a guest says through `wasi:logging`, whatever its level, within the same limits as
+    /// its output.
+    pub fn say(&self, instance: u64, gravity: Gravity, context: &str, message: &str) {
+        let (message, omitted) = stream::cut_line(message.as_bytes(), self.line_limit, 0);
+        let context = self.secrets.masked(context.as_bytes());
+        let origin = Origin {
+            instance,
+            stream: Stream::Log,
+            level: gravity.level(),
+            context: context.get(..CONTEXT_BYTES).unwrap_or(&context),
+        };
+        self.emit(origin, message, omitted, Instant::now());
+    }
+
     /// Shows one line if the rate limit allows it; tells whether it did.
-    fn emit(&self, origin: &Line, shown: &[u8], omitted: u64, now: Instant) -> bool {
+    fn emit(&self, origin: Origin<'_>, shown: &[u8], omitted: u64, now: Instant) -> bool {
+        let shown = &*self.secrets.masked(shown);
         self.recent
             .lock()
             .note(origin.instance, origin.stream, shown);
@@ -176,20 +251,30 @@ impl GuestLog {
         }
     }
 
-    fn render(&self, out: &mut String, style: Style, origin: &Line, shown: &[u8], omitted: u64) {
+    fn render(
+        &self,
+        out: &mut String,
+        style: Style,
+        origin: Origin<'_>,
+        shown: &[u8],
+        omitted: u64,
+    ) {
         let now = SystemTime::now();
         match style {
             Style::Json => {
-                let mut line = JsonLine::open(out, now, Level::Info, "guest");
+                let mut line = JsonLine::open(out, now, origin.level, "guest");
                 line.text("service", &self.service);
                 line.number("revision", self.revision);
                 line.number("instance", origin.instance);
                 line.text("stream", origin.stream.name());
+                if !origin.context.is_empty() {
+                    line.bytes("context", origin.context, 0);
+                }
                 line.bytes("message", shown, omitted);
                 line.close();
             }
             Style::Plain | Style::Colour => {
-                readable_head(out, style, now, Level::Info);
+                readable_head(out, style, now, origin.level);
                 painted(out, style, Paint::Cyan, |out| {
                     out.push_str(&self.service);
                     out.push('@');
@@ -200,6 +285,10 @@ impl GuestLog {
                 out.push(' ');
                 painted(out, style, Paint::Dim, |out| {
                     out.push_str(origin.stream.name());
+                    if !origin.context.is_empty() {
+                        out.push(' ');
+                        text::lossy(out, origin.context, text::plain);
+                    }
                     out.push_str(" | ");
                 });
                 text::lossy(out, shown, text::plain);
@@ -284,6 +373,7 @@ impl Stream {
     /// As in the log.
     pub fn name(self) -> &'static str {
         match self {
+            Stream::Log => "log",
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",
         }

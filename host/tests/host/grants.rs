@@ -25,6 +25,99 @@ async fn configuration_comes_from_the_manifest_a_variable_or_a_file() {
 }
 
 #[tokio::test]
+async fn configuration_is_told_by_all_drafts_that_guests_import() {
+    let host = Host::with(
+        service("drafts")
+            .everywhere()
+            .grants("config = { greeting = \"hi\", name = { env = \"GREETED\" } }"),
+    )
+    .env("GREETED", "world")
+    .start()
+    .await;
+    let answer = host.get("/config/name").await.expect(200);
+    let answer = answer.text();
+    let value = "Ok(Some(\"world\"))";
+    assert_eq!(answer, format!("{value}\n{value}\n{value}\nOk(2)"));
+    let answer = host.get("/config/other").await.expect(200);
+    let answer = answer.text();
+    assert_eq!(answer, "Ok(None)\nOk(None)\nOk(None)\nOk(2)");
+}
+
+#[tokio::test]
+async fn what_a_guest_logs_has_its_level_and_its_context() {
+    let host = Host::with(
+        service("drafts")
+            .everywhere()
+            .grants("config = { a = \"b\" }"),
+    )
+    .start()
+    .await;
+    for (asked, level) in [
+        ("trace", "trace"),
+        ("debug", "debug"),
+        ("warn", "warn"),
+        ("error", "error"),
+        ("critical", "error"),
+    ] {
+        let path = format!("/log/{asked}?context=orders&message=number-{asked}");
+        host.get(&path).await.expect(200);
+        let line = host.message(&format!("number-{asked}")).await;
+        assert_eq!(line["kind"], "guest", "{line:?}");
+        assert_eq!(line["level"], level, "{line:?}");
+        assert_eq!(line["stream"], "log", "{line:?}");
+        assert_eq!(line["context"], "orders", "{line:?}");
+        assert_eq!(line["service"], "drafts", "{line:?}");
+    }
+    // Without a context there is none; the limits of the output hold.
+    let long = "x".repeat(20_000);
+    host.get(&format!("/log/warn?message={long}")).await;
+    let line = host.message("xxxx").await;
+    assert!(line.get("context").is_none(), "{line:?}");
+    assert!(line["message"].as_str().unwrap().len() < 20_000);
+}
+
+#[tokio::test]
+async fn a_secret_is_told_to_the_guest_and_shown_to_nobody() {
+    let secret = "tk-5f3c9d0e";
+    let host = Host::with(service("drafts").everywhere().grants(
+        "config = { token = { env = \"TOKEN\", secret = true }, plain = \"in the clear\" }, \
+         environment = { KEY = { file = \"key.txt\", secret = true } }",
+    ))
+    .env("TOKEN", secret)
+    .file("key.txt", "the key of all keys\n")
+    .start()
+    .await;
+    let answer = host.get("/config/token").await.expect(200);
+    let answer = answer.text();
+    assert!(answer.contains(secret), "the guest has it: {answer}");
+
+    host.get("/tell/plain").await.expect(502);
+    host.message("plain is in the clear.").await;
+    host.get("/tell/token").await.expect(502);
+    host.message("token is [secret].").await;
+    let line = host.message("token: [secret][secret]").await;
+    assert_eq!(line["context"], "[secret]");
+    host.message("no use for [secret]").await;
+
+    // Not in the log, nor in what the commands and the control API tell of a crash and of settings.
+    let crashes = host.control("GET /v1/services/drafts/crashes");
+    assert!(crashes.contains("[secret]"), "{crashes}");
+    let told = [
+        host.log_text(),
+        crashes,
+        host.control("GET /v1/status"),
+        host.control("GET /v1/crashes"),
+        host.control("GET /v1/history"),
+        host.control("GET /v1/events"),
+    ];
+    for text in told {
+        for shown in [secret, "the key of all keys"] {
+            assert!(!text.contains(shown), "{shown} in {text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_guest_sees_the_variables_that_it_was_granted_and_no_others() {
     let host = Host::with(
         service("probe")

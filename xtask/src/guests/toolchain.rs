@@ -17,7 +17,7 @@ use crate::run::{installed, output, root, run, say, target_dir};
 const NAME: &str = "skep-guests";
 
 /// Raised whenever the way of assembling changes, so that older ones are made anew.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) enum Toolchain {
@@ -131,21 +131,34 @@ fn add_target() -> Result {
     )
 }
 
-/// Whether apt offers the source of std. Reads apt's lists anew only where there are none.
+/// The oldest rustc, as 1.MINOR, that compiles what the guests depend on.
+const OLDEST_MINOR: u32 = 88;
+
+/// Whether apt offers the source of a std that will do. Reads apt's lists anew only where there are
+/// none, or where they are so old that they name an older one.
 fn debian_has_the_source() -> Result<bool> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     if !release.lines().any(|line| line == "ID=debian") || !installed("apt-cache") {
         return Ok(false);
     }
-    if candidate().is_none() && no_lists() {
-        let mut update = Command::new("apt-get");
-        update.args(["update", "-q"]);
-        run(
-            "apt-get update, since apt knows no packages yet",
-            &mut update,
-        )?;
-    }
-    Ok(candidate().is_some())
+    let why = match candidate() {
+        Some(version) if is_recent(&version) => return Ok(true),
+        Some(version) => format!("since apt knows of rustc {version} alone, which is too old"),
+        None if no_lists() => "since apt knows no packages yet".to_owned(),
+        None => return Ok(false),
+    };
+    let mut update = Command::new("apt-get");
+    run(
+        &format!("apt-get update, {why}"),
+        update.args(["update", "-q"]),
+    )?;
+    Ok(candidate().is_some_and(|version| is_recent(&version)))
+}
+
+/// Whether a version of Debian's, such as `1.96.0+dfsg1-1`, is one that will do.
+fn is_recent(version: &str) -> bool {
+    let mut numbers = version.split('.').map_while(|part| part.parse().ok());
+    (numbers.next(), numbers.next()) >= (Some(1), Some(OLDEST_MINOR))
 }
 
 fn candidate() -> Option<String> {
@@ -238,5 +251,14 @@ mod tests {
         fs::write(libraries.join("libstd-0123456789abcdef.rlib"), "").unwrap();
         assert!(has_target(&folder));
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_machine_with_old_package_lists_has_them_read_anew() {
+        assert!(!is_recent("1.85.0+dfsg3-1~deb12u3"));
+        assert!(!is_recent("0.99.0"));
+        assert!(!is_recent("unknown"));
+        assert!(is_recent("1.96.0+dfsg1-1~deb12u2"));
+        assert!(is_recent("2.0.0"));
     }
 }

@@ -523,11 +523,11 @@ table! {
         #[schemars(extend("default" = []))]
         "http" http: Vec<Spanned<Origin>>,
         /// What `wasi:config/store` tells: name → a string, `{ env = "NAME" }` (the host's variable)
-        /// or `{ file = "path" }`.
+        /// or `{ file = "path" }`; of a secret also `secret = true`.
         #[schemars(extend("default" = {}))]
         "config" config: Map<ConfigFile>,
         /// Environment variables of the guest: name → a string, `{ env = "NAME" }` or
-        /// `{ file = "path" }`.
+        /// `{ file = "path" }`; of a secret also `secret = true`.
         #[schemars(extend("default" = {}))]
         "environment" environment: Map<ConfigFile>,
         /// Directories of the host that the guest can open.
@@ -564,6 +564,9 @@ table! {
         "env" env: String,
         /// A file, relative to the manifest; without the line break at its end.
         "file" file: PathBuf,
+        /// Shown by nobody: the value is taken out of what the service writes to the log.
+        #[schemars(extend("default" = false))]
+        "secret" secret: bool,
     }
 }
 

@@ -47,7 +47,7 @@ const FOOTER_BYTES: usize = HEAD_BYTES + MAC_BYTES;
 /// Read at a time: large enough to be quick, small enough for the processor's cache.
 const CHUNK: usize = 128 << 10;
 
-/// Appends the footer to a file that holds code alone, and brings all to the disk.
+/// Appends the footer to a file that holds code alone.
 pub(super) fn seal(file: &File, key: &Key, stamp: &Stamp) -> io::Result<()> {
     let code = file.metadata()?.len();
     let mut mac = start(key);
@@ -55,9 +55,7 @@ pub(super) fn seal(file: &File, key: &Key, stamp: &Stamp) -> io::Result<()> {
     let head = head(stamp, code);
     mac.update(&head);
     file.write_all_at(&head, code)?;
-    file.write_all_at(&mac.finalize().into_bytes(), code + HEAD_BYTES as u64)?;
-    // Not for safety (the MAC finds a torn file), but so that a crash costs no compilation.
-    file.sync_data()
+    file.write_all_at(&mac.finalize().into_bytes(), code + HEAD_BYTES as u64)
 }
 
 /// Passes only a file that `seal` has written with this key for this stamp, to the last bit.

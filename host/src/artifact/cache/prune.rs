@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 /// What entries end with.
 pub(super) const EXTENSION: &str = "cwasm";
 
+/// What files with single functions end with. They count as entries do.
+pub(super) const FUNCTIONS_EXTENSION: &str = "functions";
+
 /// What half-written files begin with.
 pub(super) const TEMPORARY_PREFIX: &str = "tmp-";
 
@@ -52,7 +55,7 @@ pub(super) fn prune(
         if file
             .path
             .extension()
-            .is_some_and(|found| found == EXTENSION)
+            .is_some_and(|found| found == EXTENSION || found == FUNCTIONS_EXTENSION)
         {
             found.push(file);
         } else if is_temporary(&file.path) && age(file.used) > TEMPORARY_AGE {

@@ -4,13 +4,17 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use wasmtime::Engine;
 
-use super::{CompileLimits, EngineHash};
+use super::functions::Functions;
+use super::{CompileLimits, EngineHash, FunctionFiles};
 use crate::artifact::MAX_COMPONENT_BYTES;
 use crate::engine;
 
@@ -45,15 +49,34 @@ pub(super) fn arguments(engine: EngineHash, limits: CompileLimits) -> [OsString;
     ]
 }
 
+/// What the child's stderr begins with when it has left functions to the next one; then come two
+/// numbers, of those that it has reused and of those that it has compiled.
+pub(super) const FUNCTIONS: &str = "functions ";
+
+/// The arguments after that: the descriptors of what an earlier compilation has left, and of where
+/// this one is to leave its own.
+pub(super) fn function_arguments(files: Option<&FunctionFiles>) -> [OsString; 2] {
+    let number = |file: Option<&File>| match file {
+        Some(file) => file.as_raw_fd().to_string().into(),
+        None => NO_FILE.into(),
+    };
+    [
+        number(files.and_then(|files| files.known.as_ref())),
+        number(files.map(|files| &files.next)),
+    ]
+}
+
+const NO_FILE: &str = "-";
+
 /// What `skep compile ARGUMENTS…` does, start to end. Speaks to the host that started it through
 /// the exit code and stderr, and never prints the component's bytes.
 pub fn run(arguments: &[String]) -> ExitCode {
     let (code, text) = match compile(arguments) {
-        Ok(()) => (DONE, String::new()),
+        Ok(text) => (DONE, text),
         Err(Ended { code, text }) => (code, text),
     };
     // Nobody may be listening any more.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
@@ -69,8 +92,9 @@ fn ended(code: i32, text: impl Display) -> Ended {
     }
 }
 
-fn compile(arguments: &[String]) -> Result<(), Ended> {
-    let [hash, memory, cpu, parent] = arguments else {
+/// Says what it has to tell the host.
+fn compile(arguments: &[String]) -> Result<String, Ended> {
+    let [hash, memory, cpu, parent, known, next] = arguments else {
         let text = "this command is for the host alone: use `skep run`, `serve` or `check`";
         return Err(ended(MISMATCH, text));
     };
@@ -79,26 +103,62 @@ fn compile(arguments: &[String]) -> Result<(), Ended> {
     end_with_parent(number(parent)?)?;
     let expected: EngineHash = hash.parse().map_err(|error| ended(MISMATCH, error))?;
 
-    let engine = engine_of(expected)?;
+    let functions = (next != NO_FILE).then(|| Arc::new(known_functions(known)));
+    let engine = engine_of(expected, functions.as_ref())?;
 
     let mut bytes = Vec::new();
-    std::io::stdin()
+    io::stdin()
         .take(MAX_COMPONENT_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| ended(NOT_WRITTEN, format!("cannot read the component: {error}")))?;
     let code = engine
         .precompile_component(&bytes)
         .map_err(|error| ended(REFUSED, format!("{error:#}")))?;
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     out.write_all(&code)
         .and_then(|()| out.flush())
-        .map_err(|error| ended(NOT_WRITTEN, error))
+        .map_err(|error| ended(NOT_WRITTEN, error))?;
+    Ok(functions.map_or_else(String::new, |functions| leave(&functions, next)))
+}
+
+/// What an earlier compilation has left; nothing if that cannot be had, which costs time alone.
+fn known_functions(descriptor: &str) -> Functions {
+    if descriptor == NO_FILE {
+        return Functions::default();
+    }
+    open(descriptor, File::options().read(true))
+        .and_then(|file| Functions::read(BufReader::new(file)))
+        .unwrap_or_default()
+}
+
+/// Leaves them to the next compilation, if it can.
+fn leave(functions: &Functions, descriptor: &str) -> String {
+    let written = open(descriptor, File::options().write(true))
+        .and_then(|file| functions.write(BufWriter::new(file)));
+    match written {
+        Ok(()) => {
+            let (reused, compiled) = functions.counts();
+            format!("{FUNCTIONS}{reused} {compiled}")
+        }
+        Err(error) => format!("functions cannot be kept: {error}"),
+    }
+}
+
+/// Opens anew what the host has left open under that number.
+fn open(descriptor: &str, how: &std::fs::OpenOptions) -> io::Result<File> {
+    let number: u32 = descriptor.parse().map_err(io::Error::other)?;
+    how.open(format!("/dev/fd/{number}"))
 }
 
 /// The engine that the host compiles for: the hash says of which kind it is.
-fn engine_of(expected: EngineHash) -> Result<Engine, Ended> {
+fn engine_of(expected: EngineHash, functions: Option<&Arc<Functions>>) -> Result<Engine, Ended> {
     for kind in engine::Kind::ALL {
-        let config = engine::config(kind, engine::Allocation::OnDemand);
+        let mut config = engine::config(kind, engine::Allocation::OnDemand);
+        if let Some(functions) = functions {
+            config
+                .enable_incremental_compilation(functions.clone())
+                .map_err(|error| ended(MISMATCH, format!("{error:#}")))?;
+        }
         let engine = Engine::new(&config).map_err(|error| ended(MISMATCH, format!("{error:#}")))?;
         if EngineHash::of(&engine) == expected {
             return Ok(engine);

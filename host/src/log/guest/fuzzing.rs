@@ -21,7 +21,13 @@ pub fn check(input: &[u8]) {
         burst: u64::from(*burst) * 64,
         line: usize::from(*line) + 1,
     };
-    let log = GuestLog::new(sink(), "service".into(), 1, limits);
+    let log = GuestLog::new(
+        sink(),
+        "service".into(),
+        1,
+        limits,
+        super::Secrets::default(),
+    );
     let stream = log.stream(7, Stream::Stdout);
     let mut out = stream.p2_stream();
     for piece in written.split(|byte| *byte == NEXT_WRITE) {
@@ -46,7 +52,7 @@ fn check_rendering(log: &Arc<GuestLog>, bytes: &[u8]) {
     let origin = Line::of(log.clone(), 7, Stream::Stderr);
     for style in [Style::Json, Style::Plain] {
         let mut text = String::new();
-        log.render(&mut text, style, &origin, shown, omitted);
+        log.render(&mut text, style, (&origin).into(), shown, omitted);
         let unsafe_ =
             |c: char| (c.is_control() && c != '\t') || ('\u{202a}'..='\u{202e}').contains(&c);
         assert!(!text.contains(unsafe_), "{text:?}");

@@ -176,7 +176,7 @@ impl Line {
             }
             let line = end.strip_suffix(b"\r").unwrap_or(end);
             let (shown, omitted) = cut_line(line, self.log.line_limit, 0);
-            return self.log.emit(self, shown, omitted, now);
+            return self.log.emit(self.into(), shown, omitted, now);
         }
         partial.push(end, self.log.line_limit);
         self.show(partial, now)
@@ -184,7 +184,7 @@ impl Line {
 
     fn show(&self, partial: &mut Partial, now: Instant) -> bool {
         let (shown, omitted) = cut_line(&partial.shown, self.log.line_limit, partial.omitted);
-        let admitted = self.log.emit(self, shown, omitted, now);
+        let admitted = self.log.emit(self.into(), shown, omitted, now);
         partial.shown.clear();
         partial.omitted = 0;
         partial.held_return = false;

@@ -19,7 +19,7 @@ const GENEROUS: GuestLogLimits = GuestLogLimits {
 fn guest_log(style: Style, limits: GuestLogLimits) -> (Arc<GuestLog>, Sink, Captured) {
     let (sink, captured) = Captured::sink(style);
     (
-        GuestLog::new(sink.clone(), "cart".into(), 3, limits),
+        GuestLog::new(sink.clone(), "cart".into(), 3, limits, Secrets::default()),
         sink,
         captured,
     )
@@ -289,7 +289,7 @@ fn a_write_never_waits_and_is_bounded() {
     // The destination is stuck for good; the guest must not notice.
     let (_reader, writer) = std::io::pipe().unwrap();
     let sink = Sink::to_writer(Box::new(writer), Style::Json).unwrap();
-    let log = GuestLog::new(sink, "cart".into(), 3, GENEROUS);
+    let log = GuestLog::new(sink, "cart".into(), 3, GENEROUS, Secrets::default());
     let stream = log.stream(1, Stream::Stdout);
     let mut handle = stream.p2_stream();
     let mut context = Context::from_waker(Waker::noop());
@@ -377,7 +377,7 @@ fn cost_of_a_guest_line() {
             },
         ),
     ] {
-        let log = GuestLog::new(sink.clone(), "cart".into(), 3, limits);
+        let log = GuestLog::new(sink.clone(), "cart".into(), 3, limits, Secrets::default());
         let stream = log.stream(1, Stream::Stdout);
         let mut handle = stream.p2_stream();
         let line = Bytes::from_static(b"added 3 of product 4711 to the cart of customer 42\n");
@@ -387,7 +387,7 @@ fn cost_of_a_guest_line() {
         }
         println!("a guest's line, {name}: {:?}", start.elapsed() / LINES);
     }
-    let log = GuestLog::new(sink, "cart".into(), 3, GENEROUS);
+    let log = GuestLog::new(sink, "cart".into(), 3, GENEROUS, Secrets::default());
     let start = Instant::now();
     for instance in 0..LINES {
         drop(std::hint::black_box(

@@ -1,13 +1,14 @@
 //! `grants` of a service.
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::PathBuf;
 
-use super::super::file::{ConfigFile, GrantsFile};
+use super::super::file::{ConfigFile, ConfigFrom, GrantsFile};
 use super::super::leaf::Map;
 use super::super::mistake::Mistake;
 use super::super::read::{Entry, Field, good};
 use super::Checker;
-use crate::grant::{ConfigValue, DirectoryGrant, Grants, Origin};
+use crate::grant::{ConfigValue, DirectoryGrant, GrantedValue, Grants, Origin};
 use crate::spanned::Spanned;
 
 impl Checker {
@@ -49,7 +50,7 @@ impl Checker {
         &mut self,
         field: &Field<Map<ConfigFile>>,
         what: &str,
-    ) -> BTreeMap<String, Spanned<ConfigValue>> {
+    ) -> BTreeMap<String, Spanned<GrantedValue>> {
         let mut values = BTreeMap::new();
         for (name, value) in good(field).iter().flat_map(|map| map.value.0.iter()) {
             let variable = what == "environment";
@@ -62,30 +63,49 @@ impl Checker {
                 );
             }
             let Entry::Good(value) = value else { continue };
-            let source = match &value.value {
-                ConfigFile::Literal(text) => Some(ConfigValue::Literal(text.clone())),
-                ConfigFile::From(from) => match (&from.env, &from.file) {
-                    (Some(Entry::Good(env)), None) => Some(ConfigValue::Env(env.value.clone())),
-                    (None, Some(Entry::Good(file))) => Some(ConfigValue::File(file.value.clone())),
-                    (Some(Entry::Bad), None) | (None, Some(Entry::Bad)) => None,
-                    // The mistake is in an unknown key.
-                    (None, None) if self.noted_within(&value.span) => None,
-                    (None, None) | (Some(_), Some(_)) => {
-                        let message = format!("`{}` needs one source", name.value);
-                        self.note(
-                            Mistake::new("one-source", value.span.clone(), message)
-                                .label("`env` or `file`, and only one of them")
-                                .help("write { env = \"NAME\" } or { file = \"path\" }"),
-                        );
-                        None
-                    }
-                },
+            let granted = match &value.value {
+                ConfigFile::Literal(text) => Some(GrantedValue {
+                    from: ConfigValue::Literal(text.clone()),
+                    secret: false,
+                }),
+                ConfigFile::From(from) => self.value_from(from, name, &value.span),
             };
-            if let Some(source) = source {
-                values.insert(name.value.clone(), Spanned::new(source, value.span.clone()));
+            if let Some(granted) = granted {
+                values.insert(
+                    name.value.clone(),
+                    Spanned::new(granted, value.span.clone()),
+                );
             }
         }
         values
+    }
+
+    fn value_from(
+        &mut self,
+        from: &ConfigFrom,
+        name: &Spanned<String>,
+        span: &Range<usize>,
+    ) -> Option<GrantedValue> {
+        let source = match (&from.env, &from.file) {
+            (Some(Entry::Good(env)), None) => ConfigValue::Env(env.value.clone()),
+            (None, Some(Entry::Good(file))) => ConfigValue::File(file.value.clone()),
+            (Some(Entry::Bad), None) | (None, Some(Entry::Bad)) => return None,
+            // The mistake is in an unknown key.
+            (None, None) if self.noted_within(span) => return None,
+            (None, None) | (Some(_), Some(_)) => {
+                let message = format!("`{}` needs one source", name.value);
+                self.note(
+                    Mistake::new("one-source", span.clone(), message)
+                        .label("`env` or `file`, and only one of them")
+                        .help("write { env = \"NAME\" } or { file = \"path\" }"),
+                );
+                return None;
+            }
+        };
+        Some(GrantedValue {
+            from: source,
+            secret: good(&from.secret).is_some_and(|secret| secret.value),
+        })
     }
 
     fn directories(&mut self, file: &GrantsFile) -> Vec<Spanned<DirectoryGrant>> {

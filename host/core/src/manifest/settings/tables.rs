@@ -8,7 +8,7 @@ use super::super::{Build, ControlSettings, Group, HostSettings, Http, Route, Ser
 use super::{Hidden, Setting, Settings, Writer, quoted};
 use crate::core_dump::CoreDumps;
 use crate::duration::show;
-use crate::grant::{ConfigValue, DirectoryGrant, Grants};
+use crate::grant::{ConfigValue, DirectoryGrant, GrantedValue, Grants};
 use crate::health::{Health, HealthCheck};
 use crate::instances::InstancePolicy;
 use crate::limits::{self, HttpLimits, MemoryPolicy, OutgoingLimits, ServiceLimits};
@@ -415,12 +415,14 @@ fn write_grants(grants: &Grants, to: &mut Writer) {
     to.list("args", args);
 }
 
-fn write_values(values: &BTreeMap<String, Spanned<ConfigValue>>, to: &mut Writer) {
+fn write_values(values: &BTreeMap<String, Spanned<GrantedValue>>, to: &mut Writer) {
     for (name, value) in values {
-        let setting = match &value.value {
+        let GrantedValue { from, secret } = &value.value;
+        let secret = if *secret { " (secret)" } else { "" };
+        let setting = match from {
             ConfigValue::Literal(text) => Setting::Hidden(Hidden(text.clone())),
-            ConfigValue::Env(name) => Setting::Text(format!("{{ env = {name:?} }}")),
-            ConfigValue::File(path) => Setting::Text(format!("{{ file = {path:?} }}")),
+            ConfigValue::Env(name) => Setting::Text(format!("{{ env = {name:?} }}{secret}")),
+            ConfigValue::File(path) => Setting::Text(format!("{{ file = {path:?} }}{secret}")),
         };
         to.set(&quoted(name), setting);
     }

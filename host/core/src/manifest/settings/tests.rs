@@ -157,7 +157,7 @@ fn settings_are_shown_as_they_are_written() {
     );
     assert_eq!(
         shown("service.*.grants.config.token"),
-        "{ env = \"TOKEN\" }"
+        "{ env = \"TOKEN\" } (secret)"
     );
     assert_eq!(
         shown("service.*.grants.config.\"the motd\""),
