@@ -9,6 +9,7 @@
 mod check;
 mod demo;
 mod guests;
+mod languages;
 mod proxies;
 mod run;
 mod schemathesis;
@@ -34,6 +35,8 @@ Commands:
   check                 formatting, lints and licences, no tests
   guests                build the guest components: fixtures into target/guests/NAME.wasm, and
                         the examples in their own folders
+  languages [NAME...]   prepare the tools of languages/tools.toml for js, ts, python, c and go, or
+                        for those that are named, and say where they are
   toolchain             prepare the guest toolchain (target wasm32-wasip2) and stop
   proxies               fetch the proxies that tests put in front of the host, and stop
   schemathesis          install what the control API is tested with, and stop
@@ -41,7 +44,8 @@ Commands:
   bench [ARGS...]       build guests and the host, then run the benchmarks with ARGS
   help                  this text
 
-Set SKEP_TOOLCHAINS to keep an assembled guest toolchain elsewhere than ~/.cache/skep/toolchains.
+Set SKEP_TOOLCHAINS to keep an assembled guest toolchain elsewhere than ~/.cache/skep/toolchains, and
+SKEP_TOOLS for the tools of other languages, which are in ~/.cache/skep/tools.
 ";
 
 /// What went wrong, ready to be read by the person who ran the command.
@@ -77,6 +81,7 @@ fn dispatch(args: &[String]) -> Result {
         "soak" => soak::soak(rest),
         "check" => no_arguments(rest).and_then(|()| check::check()),
         "guests" => no_arguments(rest).and_then(|()| guests::build()),
+        "languages" => languages::languages(rest),
         "toolchain" => no_arguments(rest).and_then(|()| guests::toolchain::prepare().map(drop)),
         "proxies" => no_arguments(rest).and_then(|()| proxies::prepare()),
         "schemathesis" => no_arguments(rest).and_then(|()| schemathesis::prepare()),
