@@ -94,16 +94,6 @@ pub(crate) fn grant(
 ) -> Result<Arc<Granted>, GrantError> {
     let grants = &service.grants;
     let limits = &service.limits;
-    let values = |table: &str, values: &BTreeMap<String, Spanned<GrantedValue>>| {
-        let one = |(key, spanned): (&String, &Spanned<GrantedValue>)| {
-            let what = format!("grants.{table}.{key} of `{name}`");
-            Ok((key.clone(), value(&what, &spanned.value.from, source)?))
-        };
-        values
-            .iter()
-            .map(one)
-            .collect::<Result<Vec<_>, GrantError>>()
-    };
     let log_limits = GuestLogLimits {
         bytes_per_second: limits.log_rate.as_u64(),
         burst: limits.log_rate.as_u64(),
@@ -111,23 +101,22 @@ pub(crate) fn grant(
     };
     let arguments = std::iter::once(name.to_string())
         .chain(grants.args.iter().map(|argument| argument.value.clone()));
-    let environment = values("environment", &grants.environment)?;
-    let config: config::Values = values("config", &grants.config)?.into_iter().collect();
-    let is_secret = |from: &BTreeMap<String, Spanned<GrantedValue>>, key: &String| {
-        from.get(key).is_some_and(|granted| granted.value.secret)
+    let mut secrets = Vec::new();
+    let mut values = |table: &str, granted: &BTreeMap<String, Spanned<GrantedValue>>| {
+        let mut values = Vec::new();
+        for (key, Spanned { value: granted, .. }) in granted {
+            let what = format!("grants.{table}.{key} of `{name}`");
+            let text = value(&what, &granted.from, source)?;
+            if granted.secret {
+                secrets.push(text.clone());
+            }
+            values.push((key.clone(), text));
+        }
+        Ok::<_, GrantError>(values)
     };
-    let secrets = Secrets::new(
-        environment
-            .iter()
-            .filter(|(key, _)| is_secret(&grants.environment, key))
-            .map(|(_, value)| value.as_str())
-            .chain(
-                config
-                    .iter()
-                    .filter(|(key, _)| is_secret(&grants.config, key))
-                    .map(|(_, value)| value.as_str()),
-            ),
-    );
+    let environment = values("environment", &grants.environment)?;
+    let config = values("config", &grants.config)?.into_iter().collect();
+    let secrets = Secrets::new(secrets.iter().map(String::as_str));
     Ok(Arc::new(Granted {
         environment,
         config,

@@ -1,6 +1,7 @@
 //! Running other programs: each step is announced on stderr before it starts and, if it fails,
 //! named with the command line that can be repeated by hand.
 use std::env;
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +17,24 @@ pub(crate) fn root() -> PathBuf {
 /// Where cargo puts what it builds for the host.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Where things are kept from one clone to the next: what the variable names, or a folder of this
+/// name in the user's cache.
+pub(crate) fn cache(variable: &str, name: &str) -> Result<PathBuf> {
+    if let Some(folder) = env::var_os(variable) {
+        return std::path::absolute(folder).map_err(|error| format!("{variable}: {error}"));
+    }
+    let home = env::home_dir().ok_or_else(|| format!("HOME is not set; set {variable}"))?;
+    Ok(home.join(".cache/skep").join(name))
+}
+
+/// Held until it is dropped. Of two xtasks at once the second waits, and then finds the work done.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let failed = |error| format!("locking {}: {error}", path.display());
+    let file = File::create(path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
 }
 
 /// Cargo in the workspace's root, with the toolchain that runs xtask.

@@ -202,7 +202,7 @@ pub struct CrashedRequest {
 pub struct CrashLine {
     /// RFC 3339, in UTC.
     pub time: String,
-    /// `stdout` or `stderr`.
+    /// `stdout`, `stderr`, or `log` of `wasi:logging`.
     pub stream: String,
     pub text: String,
 }

@@ -340,17 +340,17 @@ impl Inner {
             temporary.as_file(),
             kept.as_ref().map(Kept::files),
         )?;
-        if let Some(kept) = kept.filter(|_| counts.left) {
+        if let (Some(kept), Some(counts)) = (kept, counts) {
             kept.seal(self.directory.key());
+            let reused = &self.counts.functions_reused;
+            reused.fetch_add(counts.reused, Ordering::Relaxed);
+            tracing::debug!(
+                component = %artifact.path().display(),
+                reused = counts.reused,
+                compiled = counts.compiled,
+                "compiled functions"
+            );
         }
-        let reused = &self.counts.functions_reused;
-        reused.fetch_add(counts.reused, Ordering::Relaxed);
-        tracing::debug!(
-            component = %artifact.path().display(),
-            reused = counts.reused,
-            compiled = counts.compiled,
-            "compiled functions"
-        );
         entry::seal(
             temporary.as_file(),
             self.directory.key(),

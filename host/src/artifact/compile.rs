@@ -155,29 +155,20 @@ impl FunctionFiles {
 }
 
 /// How many functions of a component an earlier compilation had left, and how many were compiled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FunctionCounts {
     pub(super) reused: u64,
     pub(super) compiled: u64,
-    /// Whether they have been left for the next one.
-    pub(super) left: bool,
 }
 
 impl FunctionCounts {
-    /// As the child says it, if it could keep functions.
-    fn told(said: &str) -> FunctionCounts {
-        let numbers = said.strip_prefix(child::FUNCTIONS).unwrap_or_default();
-        let mut numbers = numbers
-            .split_whitespace()
-            .map_while(|word| word.parse().ok());
-        match (numbers.next(), numbers.next()) {
-            (Some(reused), Some(compiled)) => FunctionCounts {
-                reused,
-                compiled,
-                left: true,
-            },
-            _ => FunctionCounts::default(),
-        }
+    /// As the child says it, if it has left functions to the next one.
+    fn told(said: &str) -> Option<FunctionCounts> {
+        let (reused, compiled) = said.strip_prefix(child::FUNCTIONS)?.split_once(' ')?;
+        Some(FunctionCounts {
+            reused: reused.parse().ok()?,
+            compiled: compiled.parse().ok()?,
+        })
     }
 }
 
@@ -204,19 +195,18 @@ impl Compiler {
         }
     }
 
-    /// Writes the compiled code of `artifact` to the beginning of `out`, which is empty. Blocking.
+    /// Writes the compiled code of `artifact` to the beginning of `out`, which is empty, and tells of
+    /// its functions if they have been left in `functions`. Blocking.
     pub(super) fn compile(
         &self,
         engine: &Engine,
         artifact: &Artifact,
         out: &File,
         functions: Option<&FunctionFiles>,
-    ) -> Result<FunctionCounts, CompileError> {
+    ) -> Result<Option<FunctionCounts>, CompileError> {
         let _permit = self.gate.enter();
         match &self.place {
-            CompileIn::ThisProcess => {
-                compile_here(engine, artifact, out).map(|()| FunctionCounts::default())
-            }
+            CompileIn::ThisProcess => compile_here(engine, artifact, out).map(|()| None),
             CompileIn::Process(exe) => self.compile_in_child(exe.clone(), artifact, out, functions),
         }
     }
@@ -227,7 +217,7 @@ impl Compiler {
         artifact: &Artifact,
         out: &File,
         functions: Option<&FunctionFiles>,
-    ) -> Result<FunctionCounts, CompileError> {
+    ) -> Result<Option<FunctionCounts>, CompileError> {
         let spawn = |error| CompileError::Spawn {
             exe: exe.clone(),
             error,

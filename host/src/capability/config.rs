@@ -9,7 +9,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 use crate::instance::GuestState;
 
 /// The functions are the same in all of them, but for the name of their error.
-pub(crate) const INTERFACES: [&str; 4] = [
+const INTERFACES: [&str; 4] = [
     "wasi:config/store@0.2.0-rc.1",
     "wasi:config/store@0.2.0-draft",
     "wasi:config/store@0.2.0-draft-2024-09-27",
@@ -38,8 +38,10 @@ pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             Ok((Ok::<_, ConfigError>(value),))
         })?;
         interface.func_wrap("get-all", |store: Store<'_>, (): ()| {
-            let values = store.data().granted().config.clone();
-            let all: Vec<(String, String)> = values.into_iter().collect();
+            let values = store.data().granted().config.iter();
+            let all: Vec<(String, String)> = values
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
             Ok((Ok::<_, ConfigError>(all),))
         })?;
     }

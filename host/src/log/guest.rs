@@ -23,11 +23,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
+use wasmtime::component::{ComponentType, Lift};
 
 use self::meter::{Meter, Suppressed};
 use self::recent::Recent;
 pub use self::recent::RecentLine;
-pub use self::secrets::{SHORTEST as SHORTEST_SECRET, Secrets};
+pub use self::secrets::Secrets;
 pub use self::stream::GuestStream;
 use self::stream::Line;
 use super::line::{JsonLine, Level, Paint, painted, readable_head};
@@ -53,19 +54,27 @@ pub enum Stream {
 }
 
 /// How grave a guest says that something is, as `wasi:logging` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(ComponentType, Lift, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(enum)]
+#[repr(u8)]
 pub enum Gravity {
     /// Every step.
+    #[component(name = "trace")]
     Trace,
     /// What helps to find mistakes.
+    #[component(name = "debug")]
     Debug,
     /// What somebody may want to know.
+    #[component(name = "info")]
     Info,
     /// What somebody should look at.
+    #[component(name = "warn")]
     Warn,
     /// What went wrong.
+    #[component(name = "error")]
     Error,
     /// What went wrong so that nothing else works.
+    #[component(name = "critical")]
     Critical,
 }
 

@@ -5,13 +5,13 @@
 //!    and linked into rustup as `skep-guests`, without installing anything system-wide;
 //! 3. elsewhere, with rustup: `rustup target add wasm32-wasip2`, after saying so.
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::TARGET;
 use crate::Result;
-use crate::run::{installed, output, root, run, say, target_dir};
+use crate::run::{cache, installed, lock, output, root, run, say, target_dir};
 
 /// The name under which rustup knows the assembled toolchain.
 const NAME: &str = "skep-guests";
@@ -55,10 +55,9 @@ pub(crate) fn prepare() -> Result<Toolchain> {
     if has_target(&sysroot) {
         return Ok(Toolchain::Active);
     }
-    let folder = toolchains_folder()?;
+    let folder = cache("SKEP_TOOLCHAINS", "toolchains")?;
     fs::create_dir_all(&folder)
         .map_err(|error| format!("creating {}: {error}", folder.display()))?;
-    // Two xtasks at once: the second waits here and then finds the work done.
     let _lock = lock(&folder.join("lock"))?;
     let assembled = folder.join(NAME);
     if is_ready(&assembled, &sysroot) {
@@ -209,24 +208,8 @@ fn link(assembled: &Path) -> Result {
     )
 }
 
-fn toolchains_folder() -> Result<PathBuf> {
-    match env::var_os("SKEP_TOOLCHAINS") {
-        Some(folder) => {
-            std::path::absolute(folder).map_err(|error| format!("SKEP_TOOLCHAINS: {error}"))
-        }
-        None => Ok(home().join(".cache/skep/toolchains")),
-    }
-}
-
 fn home() -> PathBuf {
     env::home_dir().unwrap_or_else(|| PathBuf::from("/"))
-}
-
-fn lock(path: &Path) -> Result<File> {
-    let failed = |error| format!("locking {}: {error}", path.display());
-    let file = File::create(path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
 }
 
 #[cfg(test)]

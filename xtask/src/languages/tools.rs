@@ -1,7 +1,6 @@
 //! Prepares the tools of languages/tools.toml in a cache of their own: `NAME-VERSION/bin/NAME` below
 //! `~/.cache/skep/tools`. A new pin is a new folder; nothing is installed system-wide.
-use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +9,7 @@ use std::time::Instant;
 use super::pins::{Pin, Pins};
 use super::table::{folder_size, megabytes, seconds};
 use crate::Result;
-use crate::run::{output, run, say};
+use crate::run::{cache, lock, output, run, say};
 
 /// A tool that can be run.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub(crate) struct Tool {
 /// Milliseconds when everything is in place. Languages are named as in languages/tools.toml.
 pub(crate) fn prepare(languages: &[&str]) -> Result<Vec<Tool>> {
     let pins = Pins::read()?;
-    let home = home()?;
+    let home = cache("SKEP_TOOLS", "tools")?;
     let mut tools = Vec::new();
     for (name, pin) in pins.needed(languages)? {
         let tool = home.join(format!("{name}-{}", pin.version));
@@ -51,20 +50,10 @@ pub(crate) fn prepare(languages: &[&str]) -> Result<Vec<Tool>> {
     Ok(tools)
 }
 
-/// `SKEP_TOOLS`, or `skep/tools` in the user's cache.
-fn home() -> Result<PathBuf> {
-    if let Some(folder) = env::var_os("SKEP_TOOLS") {
-        return std::path::absolute(folder).map_err(|error| format!("SKEP_TOOLS: {error}"));
-    }
-    let home = env::home_dir().ok_or("HOME is not set; set SKEP_TOOLS to a folder for tools")?;
-    Ok(home.join(".cache/skep/tools"))
-}
-
 /// Into a folder beside, which then gets its name: who looks sees a whole tool or none.
 fn install(name: &str, pin: &Pin, to: &Path) -> Result {
     let home = to.parent().unwrap_or(to);
     fs::create_dir_all(home).map_err(|error| format!("creating {}: {error}", home.display()))?;
-    // Two xtasks at once: the second waits here and then finds the work done.
     let _lock = lock(&home.join(format!("{name}.lock")))?;
     if to.exists() {
         return Ok(());
@@ -180,11 +169,4 @@ fn executable(program: &Path) -> Result {
     let mut permissions = fs::metadata(program).map_err(failed)?.permissions();
     permissions.set_mode(permissions.mode() | 0o111);
     fs::set_permissions(program, permissions).map_err(failed)
-}
-
-fn lock(path: &Path) -> Result<File> {
-    let failed = |error| format!("locking {}: {error}", path.display());
-    let file = File::create(path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use super::entry::{self, Key, Stamp};
 use super::{open_entry, prune, touch};
@@ -40,7 +40,7 @@ pub(super) fn family(description: &Description) -> Digest {
 /// What a family's last compilation has left, and the file for what the next one leaves.
 pub(super) struct Kept {
     files: FunctionFiles,
-    next: NamedTempFile,
+    next: TempPath,
     path: PathBuf,
     stamp: Stamp,
 }
@@ -57,6 +57,7 @@ impl Kept {
         let next = tempfile::Builder::new()
             .prefix(prune::TEMPORARY_PREFIX)
             .tempfile_in(entries)?;
+        let (next_file, next) = next.into_parts();
         let known = open_entry(&path)
             .ok()
             .filter(|file| match entry::verify(file, key, &stamp) {
@@ -72,7 +73,7 @@ impl Kept {
         Ok(Kept {
             files: FunctionFiles {
                 known,
-                next: next.as_file().try_clone()?,
+                next: next_file,
             },
             next,
             path,
@@ -88,7 +89,7 @@ impl Kept {
     /// Puts what the compiler has written in the place of what it had read. Of two hosts that do so
     /// at once, one's remains.
     pub(super) fn seal(self, key: &Key) {
-        let sealed = entry::seal(self.next.as_file(), key, &self.stamp);
+        let sealed = entry::seal(&self.files.next, key, &self.stamp);
         let kept = sealed.and_then(|()| {
             let persisted = self.next.persist(&self.path);
             persisted.map(drop).map_err(|error| error.error)

@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 
 /// Bytes of the shortest value that is looked for: a shorter one is no secret, and stands in many
 /// a line by chance.
-pub const SHORTEST: usize = 4;
+const SHORTEST: usize = 4;
 
 /// What stands in its place.
 const MASK: &[u8] = b"[secret]";

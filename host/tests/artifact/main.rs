@@ -1,6 +1,9 @@
-//! Components from file to running code: the compiler's process, the compiled cache, `inspect`.
+//! Components from file to running code: the compiler's process, the compiled cache, `inspect`, `componentize`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod componentize;
+mod functions;
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::num::NonZeroUsize;
@@ -275,108 +278,6 @@ fn big_component() -> Artifact {
     }
     module.push_str("))");
     Artifact::from_bytes("big.wasm", wat::parse_str(module).unwrap()).unwrap()
-}
-
-/// As a language's runtime is: large, with functions of which one differs from version to version.
-fn runtime(version: u32) -> Artifact {
-    use std::fmt::Write as _;
-    let functions = (0..FUNCTIONS).fold(String::new(), |mut text, i| {
-        let number = if i == 7 { version } else { i };
-        write!(
-            text,
-            r#"(func (param i32) (result i32)
-                 (i32.add (i32.mul (local.get 0) (i32.const {number})) (i32.load (i32.const {i}))))"#
-        )
-        .unwrap();
-        text
-    });
-    let wat = format!(
-        r#"(component
-             (core module $m
-               (memory 20)
-               (data (i32.const 1024) "{data}")
-               {functions}
-               (func (export "answer") (result i32) (call 7 (i32.const 1))))
-             (core instance $i (instantiate $m))
-             (func (export "answer") (result u32) (canon lift (core func $i "answer"))))"#,
-        data = "x".repeat(1 << 20)
-    );
-    let bytes = wat::parse_str(wat).unwrap();
-    Artifact::from_bytes(format!("runtime-{version}.wasm"), bytes).unwrap()
-}
-
-const FUNCTIONS: u32 = 100;
-
-/// A file of the cache without what it is sealed with.
-fn unsealed(path: &Path) -> Vec<u8> {
-    let mut bytes = std::fs::read(path).unwrap();
-    let footer = bytes.windows(4).rposition(|at| at == b"skep").unwrap();
-    bytes.truncate(footer);
-    bytes
-}
-
-#[test]
-fn a_new_version_is_compiled_as_far_as_it_differs() {
-    let bench = Bench::new();
-    let directory = bench.root.path().join("cache/compiled-1");
-    let kept = || -> Vec<PathBuf> {
-        let files = files(&directory).into_iter();
-        files
-            .filter(|path| path.extension().is_some_and(|found| found == "functions"))
-            .collect()
-    };
-    let first = bench.compiling_in_child(CompileLimits::default());
-    assert_eq!(
-        bench.answer(&first.component(&runtime(1000)).unwrap()),
-        1000
-    );
-    assert_eq!(kept().len(), 1);
-
-    // Another host, which knows of the first one's work by what lies on disk.
-    let second = bench.compiling_in_child(CompileLimits::default());
-    let before = second.stats();
-    assert_eq!(
-        bench.answer(&second.component(&runtime(2000)).unwrap()),
-        2000
-    );
-    let reused = second.stats().functions_reused - before.functions_reused;
-    assert!(reused >= u64::from(FUNCTIONS) - 1, "{reused}");
-    assert_eq!(kept().len(), 1);
-
-    // What was put together is what a compiler that knows nothing makes, to the last bit.
-    let alone = Bench::new();
-    let cache = alone.compiling_in_child(CompileLimits::default());
-    drop(cache.component(&runtime(2000)).unwrap());
-    assert_eq!(cache.stats().functions_reused, 0);
-    let newest = entries(&directory)
-        .into_iter()
-        .max_by_key(|path| path.metadata().unwrap().modified().unwrap())
-        .unwrap();
-    assert!(unsealed(&newest) == unsealed(&alone.entry()));
-
-    // Damaged, they are not used, and soon replaced.
-    let path = &kept()[0];
-    let mut bytes = std::fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(path, bytes).unwrap();
-    let third = bench.compiling_in_child(CompileLimits::default());
-    assert_eq!(
-        bench.answer(&third.component(&runtime(3000)).unwrap()),
-        3000
-    );
-    assert_eq!(third.stats().functions_reused, 0);
-    assert_eq!(
-        bench.answer(&third.component(&runtime(4000)).unwrap()),
-        4000
-    );
-    assert!(third.stats().functions_reused >= u64::from(FUNCTIONS) - 1);
-
-    // A small component leaves none, another world its own.
-    drop(third.component(&answering(1, 0)).unwrap());
-    assert_eq!(kept().len(), 1);
-    drop(third.component(&big_component()).unwrap());
-    assert_eq!(kept().len(), 2);
 }
 
 #[test]
@@ -866,75 +767,6 @@ const SHOP: &str = r#"
   (instance $h (export "handle" (func $f)))
   (export "wasi:http/incoming-handler@0.2.3" (instance $h)))
 "#;
-
-#[test]
-fn a_core_module_is_made_a_component() {
-    let bench = Bench::new();
-    let path = |name: &str| bench.root.path().join(name);
-    let core = r#"(module (memory (export "memory") 1)
-        (func (export "answer") (result i32) (i32.const 42)))"#;
-    std::fs::write(path("core.wasm"), wat::parse_str(core).unwrap()).unwrap();
-    // A program as compilers write it for WASI 0.1: it asks the adapter for random bytes.
-    let program = r#"(module
-        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
-        (memory (export "memory") 1)
-        (func (export "_start") (drop (call $random (i32.const 0) (i32.const 8)))))"#;
-    std::fs::write(path("program.wasm"), wat::parse_str(program).unwrap()).unwrap();
-    std::fs::write(
-        path("world.wit"),
-        "package a:b; world answers { export answer: func() -> u32; }",
-    )
-    .unwrap();
-    std::fs::write(path("text.wasm"), "no module").unwrap();
-    let componentize = |arguments: &[&str]| {
-        let output = Command::new(SKEP)
-            .current_dir(bench.root.path())
-            .arg("componentize")
-            .args(arguments)
-            .output()
-            .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(said).unwrap())
-    };
-
-    let (code, said) = componentize(&["core.wasm", "--wit", "world.wit", "-o", "answer.wasm"]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.starts_with("answer.wasm: "), "{said}");
-    let made = Artifact::load(path("answer.wasm")).unwrap();
-    assert_eq!(bench.answer(&bench.cache().component(&made).unwrap()), 42);
-
-    let (code, said) = componentize(&["program.wasm"]);
-    assert_eq!(code, Some(0), "{said}");
-    let made = Artifact::load(path("program.component.wasm")).unwrap();
-    let exports = &made.description().exports;
-    assert!(
-        exports
-            .iter()
-            .any(|item| item.name.starts_with("wasi:cli/run@0.2"))
-    );
-
-    let refused: [(&[&str], &str); 5] = [
-        (&["answer.wasm"], "answer.wasm is a component already"),
-        (&["text.wasm"], "text.wasm is no WebAssembly module"),
-        (&["none.wasm"], "cannot read none.wasm"),
-        (
-            &["core.wasm", "--wit", "world.wit", "--world", "other"],
-            "world.wit has no world to make a component for",
-        ),
-        (
-            &["program.wasm", "--wit", "world.wit"],
-            "cannot make a component of program.wasm",
-        ),
-    ];
-    for (arguments, why) in refused {
-        let (code, said) = componentize(arguments);
-        assert_eq!(code, Some(3), "{said}");
-        assert!(said.contains(why), "{arguments:?}: {said}");
-    }
-    let (code, said) = componentize(&["program.wasm", "-o", "none/out.wasm"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("cannot write none/out.wasm"), "{said}");
-}
 
 #[test]
 fn inspect_prints_what_a_component_is() {
