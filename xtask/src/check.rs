@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::Result;
 use crate::guests::{self, toolchain};
+use crate::languages;
 use crate::proxies;
 use crate::run::{cargo, installed, root, run, say};
 use crate::{schemathesis, soak};
@@ -20,12 +21,8 @@ pub(crate) fn test(args: &[String]) -> Result {
             guests::build()?;
             proxies::prepare()?;
             schemathesis::prepare()?;
-            run(
-                "building the host",
-                cargo()
-                    .args(["build", "--release", "--workspace"])
-                    .args(TESTING),
-            )?;
+            build_host()?;
+            languages::features::build()?;
             // All failures at once; the tests come last, so that their totals are what the reader
             // sees.
             let soaked = soak::run_for(soak::SECONDS_IN_TEST);
@@ -35,6 +32,16 @@ pub(crate) fn test(args: &[String]) -> Result {
         [flag] if flag == "--quick" => unit_tests(),
         _ => Err("usage: cargo xtask test [--quick]".to_string()),
     }
+}
+
+/// Everything of the workspace, as the tests run it.
+pub(crate) fn build_host() -> Result {
+    run(
+        "building the host",
+        cargo()
+            .args(["build", "--release", "--workspace"])
+            .args(TESTING),
+    )
 }
 
 /// Everything but the tests.

@@ -129,7 +129,7 @@ fn build_dir() -> PathBuf {
 }
 
 /// An unchanged file keeps its time stamp, so that what depends on it stays fresh.
-fn copy_if_different(from: &Path, to: &Path) -> Result {
+pub(crate) fn copy_if_different(from: &Path, to: &Path) -> Result {
     let failed = |error| format!("copying {} to {}: {error}", from.display(), to.display());
     let new = fs::read(from).map_err(failed)?;
     if fs::read(to).is_ok_and(|old| old == new) {

@@ -37,6 +37,7 @@ Commands:
                         the examples in their own folders
   languages [NAME...]   prepare the tools of languages/tools.toml for js, ts, python, c and go, or
                         for those that are named, and say where they are
+  features              build the host, and the services that the tests run in those languages
   toolchain             prepare the guest toolchain (target wasm32-wasip2) and stop
   proxies               fetch the proxies that tests put in front of the host, and stop
   schemathesis          install what the control API is tested with, and stop
@@ -82,6 +83,10 @@ fn dispatch(args: &[String]) -> Result {
         "check" => no_arguments(rest).and_then(|()| check::check()),
         "guests" => no_arguments(rest).and_then(|()| guests::build()),
         "languages" => languages::languages(rest),
+        "features" => no_arguments(rest).and_then(|()| {
+            check::build_host()?;
+            languages::features::build()
+        }),
         "toolchain" => no_arguments(rest).and_then(|()| guests::toolchain::prepare().map(drop)),
         "proxies" => no_arguments(rest).and_then(|()| proxies::prepare()),
         "schemathesis" => no_arguments(rest).and_then(|()| schemathesis::prepare()),

@@ -71,6 +71,24 @@ pub(crate) fn run(what: &str, command: &mut Command) -> Result {
     }
 }
 
+/// Runs a step to its end; what it printed is shown if it fails.
+pub(crate) fn captured(what: &str, command: &mut Command) -> Result {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{what} failed: cannot start {}: {error}", line(command)))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{what} failed ({})\n  {}\n{}{}",
+        output.status,
+        line(command),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
 /// What a command prints, or nothing if it cannot run or fails.
 pub(crate) fn output(command: &mut Command) -> Option<String> {
     let output = command
