@@ -1,6 +1,8 @@
 //! The commands, one file each: arguments in, an exit code out.
 
 pub mod apply;
+pub mod build;
+mod building;
 pub mod call;
 pub mod canary;
 mod change;
@@ -10,14 +12,18 @@ pub mod componentize;
 pub mod crashes;
 pub mod deploy;
 pub mod dev;
+pub mod doctor;
+mod files;
 pub mod graph;
 pub mod history;
 pub mod host_options;
 pub mod inspect;
 pub mod log_options;
 mod names;
+pub mod new;
 pub mod order;
 mod progress;
+mod project;
 pub mod ps;
 pub mod report;
 pub mod rollback;

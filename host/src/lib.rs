@@ -41,6 +41,7 @@ pub mod artifact;
 pub mod componentize;
 mod durable;
 pub mod journal;
+pub mod language;
 mod private_socket;
 
 pub mod capability;

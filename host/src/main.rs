@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use skep::artifact::child;
 use skep::cli::{
-    self, Exit, apply, call, canary, check, completions, componentize, crashes, deploy, dev, graph,
-    history, inspect, order, ps, rollback, run, serve, shadow,
+    self, Exit, apply, build, call, canary, check, completions, componentize, crashes, deploy, dev,
+    doctor, graph, history, inspect, new, order, ps, rollback, run, serve, shadow,
 };
 
 /// A request makes some hundred small allocations, many of them freed by another thread's hands in
@@ -25,6 +25,9 @@ struct Skep {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::New),
+    Build(build::Build),
+    Doctor(doctor::Doctor),
     Run(run::Run),
     Dev(dev::Dev),
     Serve(serve::Serve),
@@ -62,6 +65,9 @@ fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     skep::failpoint::from_environment();
     match Skep::parse().command {
+        Command::New(arguments) => new::run(&arguments).into(),
+        Command::Build(arguments) => build::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments).into(),
         Command::Run(arguments) => run::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),

@@ -5,9 +5,6 @@
 //! manifest asks for, `watching` waits for the next change. All of it is one task, so that there is one
 //! build and one deploy at a time; what changes meanwhile leads to another round.
 
-mod building;
-mod files;
-mod project;
 mod round;
 mod watching;
 
@@ -18,10 +15,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use self::project::Project;
 use self::round::{Built, Rounds};
 use self::watching::Watching;
 use super::log_options::LogOptions;
+use super::project::Project;
 use super::run::{self, What};
 use super::serving::{Serving, Signals, Start, logged, on_threads};
 use super::{Exit, report};

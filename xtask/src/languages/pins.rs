@@ -135,7 +135,7 @@ mod tests {
             .into_iter()
             .map(|(name, _)| name)
             .collect();
-        assert_eq!(names, ["node", "python3", "componentize-py", "jco"]);
+        assert_eq!(names, ["node", "python3", "componentize-py", "jco", "tsc"]);
         assert!(pins.needed(&["cobol"]).is_err());
     }
 

@@ -1,7 +1,6 @@
 //! One round: what was touched is built, and what came of it made what serves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,10 @@ use skep_core::generation::Reason;
 use skep_core::name::ServiceName;
 use skep_core::plan::Plan;
 
+use super::super::building;
+use super::super::project::{Project, Touched};
 use super::super::run::What;
 use super::super::{apply, change, report};
-use super::building::{self, BuildError};
-use super::project::{Project, Touched};
 use super::{leave_alone, say};
 use crate::artifact::Artifact;
 use crate::control::Refused;
@@ -66,39 +65,15 @@ pub(super) async fn build(project: &Project, touched: &Touched, serving: bool) -
                 .took
                 .extend(together().map(|name| (name.clone(), took))),
             Err(error) => {
-                show_failure(&names, error, serving);
+                building::show(&names, error);
+                if serving {
+                    say("What served before serves on.");
+                }
                 built.failed.extend(together().cloned());
             }
         }
     }
     built
-}
-
-fn show_failure(names: &str, error: BuildError, serving: bool) {
-    let mut stderr = std::io::stderr().lock();
-    let why = error.to_string();
-    let why = match error {
-        BuildError::Shell(source) => format!("{why}: {source}"),
-        BuildError::Failed { mut said, .. } => {
-            if said.left_out > 0 {
-                let _ = writeln!(
-                    stderr,
-                    "[{} bytes before this are not shown]",
-                    said.left_out
-                );
-            }
-            let said = said.bytes();
-            let _ = stderr.write_all(said);
-            if !said.ends_with(b"\n") && !said.is_empty() {
-                let _ = writeln!(stderr);
-            }
-            why
-        }
-    };
-    let _ = writeln!(stderr, "error: the build of {names} failed: {why}");
-    if serving {
-        let _ = writeln!(stderr, "What served before serves on.");
-    }
 }
 
 /// What came of applying the manifest.

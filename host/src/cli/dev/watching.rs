@@ -12,9 +12,9 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::net::unix::pipe;
 
+use super::super::files::{FILES_MAX, Files, TooMany};
+use super::super::project::Project;
 use super::super::report;
-use super::files::{FILES_MAX, Files, TooMany};
-use super::project::Project;
 
 /// Editors and version control write several files at a time: a change is over when nothing has
 /// happened for this long.

@@ -1,6 +1,7 @@
 //! Runs a build command to its end, and keeps what it says until it is known whether that matters.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -52,6 +53,12 @@ impl Said {
         }
     }
 
+    /// The same as text.
+    pub(super) fn text(&self) -> String {
+        let (one, other) = self.bytes.as_slices();
+        String::from_utf8_lossy(&[one, other].concat()).into_owned()
+    }
+
     fn add(&mut self, piece: &[u8]) {
         self.bytes.extend(piece);
         let over = self.bytes.len().saturating_sub(KEPT_BYTES);
@@ -67,6 +74,31 @@ impl Said {
     }
 }
 
+/// Shows what a build has said, and that it failed.
+pub(super) fn show(names: &str, error: BuildError) {
+    let mut stderr = std::io::stderr().lock();
+    let why = error.to_string();
+    let why = match error {
+        BuildError::Shell(source) => format!("{why}: {source}"),
+        BuildError::Failed { mut said, .. } => {
+            if said.left_out > 0 {
+                let _ = writeln!(
+                    stderr,
+                    "[{} bytes before this are not shown]",
+                    said.left_out
+                );
+            }
+            let said = said.bytes();
+            let _ = stderr.write_all(said);
+            if !said.ends_with(b"\n") && !said.is_empty() {
+                let _ = writeln!(stderr);
+            }
+            why
+        }
+    };
+    let _ = writeln!(stderr, "error: the build of {names} failed: {why}");
+}
+
 /// The processes of a build; killed unless it has ended.
 struct Group(Option<Pid>);
 
@@ -79,7 +111,7 @@ impl Drop for Group {
     }
 }
 
-/// Runs a command in a directory, and answers how long it took. If the future is dropped it is killed, with
+/// Runs a command in a directory, with this program as `SKEP`, and answers how long it took. If the future is dropped it is killed, with
 /// all that it has started.
 ///
 /// # Errors
@@ -120,6 +152,7 @@ fn start(command: &str, directory: &Path, colours: bool) -> std::io::Result<(Chi
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .process_group(0)
+        .envs(std::env::current_exe().map(|skep| ("SKEP", skep)))
         .kill_on_drop(true);
     if colours {
         // Tools that look for a terminal find a pipe.

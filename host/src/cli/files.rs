@@ -129,6 +129,20 @@ impl Files {
         all.filter(differs).cloned().collect()
     }
 
+    /// What those files are that count, as one digest.
+    pub(super) fn digest(&self, counts: impl Fn(&Path) -> bool) -> Digest {
+        let mut text = Vec::new();
+        for (path, stamp) in self.0.iter().filter(|(path, _)| counts(path)) {
+            text.extend_from_slice(path.as_os_str().as_bytes());
+            let line = match &stamp.content {
+                Some(content) => format!("\0{content}\n"),
+                None => format!("\0{:?}\n", stamp.identity),
+            };
+            text.extend_from_slice(line.as_bytes());
+        }
+        Digest::of(&text)
+    }
+
     /// Goes by an earlier look where that looked, too.
     pub(super) fn remember(&mut self, before: Files, was_looked_at: impl Fn(&Path) -> bool) {
         self.0.retain(|path, _| !was_looked_at(path));

@@ -1,4 +1,4 @@
-//! What the manifest asks of `skep dev`: what is built how, and whose files are whose.
+//! What the manifest asks of `skep build` and `skep dev`: what is built how, and whose files are whose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub(super) struct Project {
     services: BTreeMap<ServiceName, Made>,
     /// What the host and the builds themselves write.
     outputs: BTreeSet<PathBuf>,
+    /// Where the host keeps its own; empty until the manifest has been read.
+    pub(super) state: PathBuf,
 }
 
 /// How a service comes to its component. All paths are absolute.
@@ -58,6 +60,7 @@ impl Project {
             manifest,
             services: BTreeMap::new(),
             outputs: BTreeSet::new(),
+            state: PathBuf::new(),
         }
     }
 
@@ -98,7 +101,8 @@ impl Project {
         let built = self.services.values().filter(|made| made.command.is_some());
         self.outputs = built.map(|made| made.component.clone()).collect();
         let state = deploy::state_directory_of(manifest, source);
-        self.outputs.insert(absolute(&state));
+        self.state = absolute(&state);
+        self.outputs.insert(self.state.clone());
         if let Some(cache) = &manifest.host.cache {
             self.outputs.insert(self.directory.join(&cache.value));
         }
@@ -113,6 +117,17 @@ impl Project {
     /// How a service of this manifest comes to its component.
     pub(super) fn made(&self, service: &ServiceName) -> Option<&Made> {
         self.services.get(service)
+    }
+
+    /// Each service and how it comes to its component.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&ServiceName, &Made)> {
+        self.services.iter()
+    }
+
+    /// Whether a file counts for what is built by this command.
+    pub(super) fn is_source_of(&self, command: &str, file: &Path) -> bool {
+        let mut services = self.services.values();
+        services.any(|made| made.command.as_deref() == Some(command) && self.is_watched(made, file))
     }
 
     /// The services that are built by this command.

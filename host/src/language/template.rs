@@ -1,0 +1,256 @@
+//! What a new service begins with: the files of languages/templates, with the WIT and the generated
+//! bindings that they share, and what they say in `skep.toml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use skep_core::name::ServiceName;
+
+use super::{Language, tools};
+
+/// Path below languages/, and content.
+static PARTS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
+
+/// What a service is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum Kind {
+    /// Answers HTTP requests
+    Http,
+    /// Exports an interface for other services
+    Provider,
+    /// Answers HTTP requests with what another service says
+    Consumer,
+    /// Runs beside the services that answer
+    Worker,
+}
+
+/// A service that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Template<'a> {
+    pub language: Language,
+    pub kind: Kind,
+    pub name: &'a ServiceName,
+}
+
+/// Why there is no such service.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` cannot be a crate's name: it is a word of Rust's; take another")]
+pub struct BadTemplate {
+    name: ServiceName,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Http => "http",
+            Kind::Provider => "provider",
+            Kind::Consumer => "consumer",
+            Kind::Worker => "worker",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Kind::Http => "An HTTP service",
+            Kind::Provider => "A service that others call",
+            Kind::Consumer => "An HTTP service that calls another one",
+            Kind::Worker => "A worker",
+        }
+    }
+}
+
+impl Template<'_> {
+    /// Its files, by their paths in its folder, without a manifest.
+    ///
+    /// # Errors
+    /// If the language can't have a service of this name.
+    pub fn files(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>, BadTemplate> {
+        if self.language == Language::Rust && RUST_WORDS.contains(&self.name.as_str()) {
+            return Err(BadTemplate {
+                name: self.name.clone(),
+            });
+        }
+        let mut files = BTreeMap::new();
+        let mut take = |from: &str, to: &str| {
+            for (path, content) in PARTS {
+                let Ok(rest) = Path::new(path).strip_prefix(from) else {
+                    continue;
+                };
+                // Without the dot it is no file of ours that git reads.
+                let rest = match rest.to_str() {
+                    Some("gitignore") => Path::new(".gitignore"),
+                    _ => rest,
+                };
+                let to = match rest.as_os_str().is_empty() {
+                    true => PathBuf::from(to),
+                    false => Path::new(to).join(rest),
+                };
+                files.insert(to, self.filled(content));
+            }
+        };
+        let (language, kind) = (self.language.as_str(), self.kind.as_str());
+        take("templates/README.md", "README.md");
+        take(&format!("templates/{language}/every"), "");
+        take(&format!("templates/{language}/{kind}"), "");
+
+        let (rust, bound) = match self.language {
+            Language::Rust => (true, false),
+            Language::C | Language::Go => (false, true),
+            Language::Js | Language::Ts | Language::Python => (false, false),
+        };
+        let greets = matches!(self.kind, Kind::Provider | Kind::Consumer);
+        let answers = matches!(self.kind, Kind::Http | Kind::Consumer);
+        // Their workers are programs, and need no WIT.
+        if !(rust && !greets || bound && self.kind == Kind::Worker) {
+            // A consumer in Rust has a world of its own: its HTTP side is a crate's.
+            if !(rust && self.kind == Kind::Consumer) {
+                take(&format!("wit/worlds/{kind}.wit"), "wit/world.wit");
+            }
+            let wasi: &[&str] = match self.kind {
+                _ if rust => &[],
+                Kind::Provider => &[],
+                Kind::Worker => &["cli", "clocks", "io"],
+                Kind::Http | Kind::Consumer => &["cli", "clocks", "http", "io", "random"],
+            };
+            for package in wasi {
+                let file = format!("{package}.wit");
+                take(&format!("wit/wasi/{file}"), &format!("wit/deps/{file}"));
+            }
+            if greets {
+                take("wit/greetings.wit", "wit/deps/greetings.wit");
+            }
+        }
+        if bound && self.kind != Kind::Worker {
+            match self.language {
+                Language::C => take(&format!("bindings/c/{kind}"), "gen"),
+                _ => {
+                    take("bindings/go/runtime", "runtime");
+                    if answers {
+                        take("bindings/go/http", "");
+                    }
+                    if greets {
+                        take(&format!("bindings/go/{kind}"), "");
+                    }
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn filled(&self, content: &[u8]) -> Vec<u8> {
+        let Ok(text) = str::from_utf8(content) else {
+            return content.to_owned();
+        };
+        let mut text = text
+            .replace("{{name}}", self.name.as_str())
+            .replace("{{what}}", self.kind.what())
+            .replace("{{language}}", self.language.title())
+            .replace("{{lang}}", self.language.as_str())
+            .replace("{{test}}", self.test())
+            .replace(
+                "{{setup}}",
+                &self.setup().map(|it| format!("{it}\n")).unwrap_or_default(),
+            );
+        while let Some((before, rest)) = text.split_once("{{version:") {
+            let Some((tool, after)) = rest.split_once("}}") else {
+                break;
+            };
+            let version = tools::version_of(tool).unwrap_or_default();
+            text = format!("{before}{version}{after}");
+        }
+        text.into_bytes()
+    }
+
+    /// What is to be done once before it can be built, if anything.
+    pub fn setup(&self) -> Option<&'static str> {
+        match self.language {
+            Language::Js | Language::Ts => Some("npm install"),
+            Language::Python => Some("pip install -r requirements.txt"),
+            Language::Rust | Language::C | Language::Go => None,
+        }
+    }
+
+    /// Runs its tests.
+    pub fn test(&self) -> &'static str {
+        match self.language {
+            Language::Rust => "cargo test",
+            Language::Js | Language::Ts => "npm test",
+            Language::Python => "python3 -m unittest",
+            Language::C => "make test",
+            Language::Go => "go test ./...",
+        }
+    }
+
+    /// Where its build puts the component, in its folder.
+    fn component(&self) -> String {
+        match (self.language, self.kind) {
+            // A program keeps the name of its package, a library does not.
+            (Language::Rust, Kind::Worker) => {
+                format!("target/wasm32-wasip2/release/{}.wasm", self.name)
+            }
+            (Language::Rust, _) => {
+                let library = self.name.as_str().replace('-', "_");
+                format!("target/wasm32-wasip2/release/{library}.wasm")
+            }
+            _ => format!("{}.wasm", self.name),
+        }
+    }
+
+    /// Its table of the manifest, if that is so many folders above it; its requests come by these routes.
+    pub fn table(&self, folder: Option<&Path>, routes: &[&str]) -> String {
+        let command = match self.language {
+            Language::Rust => "cargo build --release --target wasm32-wasip2".to_owned(),
+            Language::Js | Language::Ts => "npm run build".to_owned(),
+            Language::Python => format!(
+                "componentize-py -d wit -w service componentize app -o {}",
+                self.component()
+            ),
+            Language::C => "make".to_owned(),
+            Language::Go => "sh build.sh".to_owned(),
+        };
+        let watch: &[&str] = match self.language {
+            Language::Rust => &["src", "wit", "Cargo.toml"],
+            Language::Js | Language::Ts => &["src", "wit", "package.json"],
+            Language::Python => &["*.py", "wit"],
+            Language::C => &["src", "gen", "Makefile"],
+            Language::Go => &["**/*.go", "go.mod", "wit"],
+        };
+        let exists = |watched: &&&str| {
+            **watched != "wit"
+                || self
+                    .files()
+                    .is_ok_and(|files| files.keys().any(|it| it.starts_with("wit")))
+        };
+        let below = |path: &str| match folder {
+            Some(folder) => folder.join(path).display().to_string(),
+            None => path.to_owned(),
+        };
+        let watch: Vec<String> = watch
+            .iter()
+            .filter(exists)
+            .map(|path| below(path))
+            .collect();
+        let command = match folder {
+            Some(folder) => format!("cd {} && {command}", folder.display()),
+            None => command,
+        };
+        let mut table = format!(
+            "[service.{}]\ncomponent = {:?}\nbuild     = {{ command = {command:?}, watch = {watch:?} }}\n",
+            self.name,
+            below(&self.component())
+        );
+        if matches!(self.kind, Kind::Http | Kind::Consumer) {
+            table += &format!("routes    = {routes:?}\n");
+        }
+        table
+    }
+}
+
+/// Words that cargo takes for no package's name.
+const RUST_WORDS: [&str; 40] = [
+    "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
+    "false", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut",
+    "pub", "ref", "return", "self", "static", "struct", "super", "test", "trait", "true", "type",
+    "unsafe", "use", "where", "while", "yield",
+];

@@ -1,0 +1,4 @@
+// What the worker says.
+export function line(beat) {
+  return `beat ${beat}`;
+}

@@ -1,0 +1,5 @@
+"""What the worker says."""
+
+
+def line(beat: int) -> str:
+    return f"beat {beat}"

@@ -1,0 +1,4 @@
+// The name in a path's last segment, which may be empty.
+export function nameIn(path: string): string {
+  return path.split('/').at(-1) ?? '';
+}

@@ -1,0 +1,16 @@
+// Answers HTTP requests with a greeting.
+
+import { greeting } from './greeting.js';
+
+addEventListener('fetch', (event) => {
+  const asked = event as FetchEvent;
+  asked.respondWith(answer(asked.request));
+});
+
+async function answer(request: Request): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  console.log(`asked for ${pathname}`); // goes to Skep's log
+  return new Response(`${greeting(decodeURIComponent(pathname))}\n`, {
+    headers: { 'content-type': 'text/plain; charset=utf-8' },
+  });
+}
