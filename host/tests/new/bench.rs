@@ -71,10 +71,33 @@ impl Bench {
         let modules = folder.join("node_modules");
         fs::create_dir(&modules).unwrap();
         fs::create_dir(modules.join(".bin")).unwrap();
-        for (tool, program) in [("jco", "jco"), ("tsc", "tsc")] {
-            let program_of = tool_folder(tool).join("bin").join(program);
-            symlink(program_of, modules.join(".bin").join(program)).unwrap();
+        for (program, to) in self.links() {
+            symlink(to, modules.join(".bin").join(program)).unwrap();
         }
+    }
+
+    /// Programs of npm's packages, and where they have been prepared.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
+        let programs = ["jco", "tsc"].into_iter();
+        programs.map(|program| (program, tool_folder(program).join("bin").join(program)))
+    }
+
+    /// Runs a script here, with what is in `.bin` before all else, and returns what it has printed.
+    #[track_caller]
+    pub(crate) fn shell(&self, script: &str) -> String {
+        let mut shell = Command::new("sh");
+        let mut environment = tools();
+        let bin = self.path().join(".bin");
+        let path = environment["PATH"].clone();
+        let path = std::iter::once(bin).chain(std::env::split_paths(&path));
+        environment.insert("PATH", std::env::join_paths(path).unwrap());
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skep-cache");
+        shell
+            .args(["-ec", script])
+            .current_dir(self.path())
+            .envs(environment)
+            .env("SKEP_CACHE", cache);
+        succeeds(&mut shell)
     }
 }
 
@@ -114,7 +137,7 @@ impl Folder {
     #[track_caller]
     pub(crate) fn build(&self) {
         let mut command = self.command(&["build"]);
-        self.succeeds(&mut command);
+        succeeds(&mut command);
     }
 
     /// Runs the tests that came with it.
@@ -135,25 +158,29 @@ impl Folder {
             .args(["-ec", line])
             .current_dir(&self.path)
             .envs(tools());
-        self.succeeds(&mut shell);
+        succeeds(&mut shell);
     }
+}
 
-    #[track_caller]
-    fn succeeds(&self, command: &mut Command) {
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{command:?}: {}\n{}{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
+/// What it has printed.
+#[track_caller]
+fn succeeds(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
 
+impl Folder {
     /// Compiles what was built, for as long as that takes, and runs it.
     pub(crate) async fn run(&self) -> Host {
         let mut check = self.command(&["check"]);
-        self.succeeds(&mut check);
+        succeeds(&mut check);
         let command = self.command(&["run", "--listen", "127.0.0.1:0"]);
         Host::spawn(command, tempfile::tempdir().unwrap()).await
     }

@@ -9,6 +9,8 @@
 )]
 
 mod bench;
+mod pages;
+
 #[path = "../host/fixture/mod.rs"]
 #[allow(
     dead_code,
@@ -25,19 +27,6 @@ use fixture::{Connection, get};
 async fn says(host: &fixture::Host, path: &str, text: &str) {
     let reply = Connection::http1(host).await.ask(get(path)).await;
     assert_eq!(reply.expect(200).text(), text);
-}
-
-/// A service that answers requests, and its own tests.
-async fn http(language: &str) {
-    let bench = Bench::new();
-    bench.new_service(language, "http", "hello-bees");
-    let folder = bench.folder("hello-bees");
-    folder.build();
-    folder.test();
-    let again = folder.skep(&["build"]);
-    assert!(again.stdout.contains("unchanged: hello-bees"), "{again:?}");
-    let host = folder.run().await;
-    says(&host, "/Ada", "Hello, Ada!\n").await;
 }
 
 /// A worker runs and writes to the log.
@@ -82,12 +71,6 @@ macro_rules! each {
 }
 
 each! {
-    a_new_http_service_in_rust_builds_and_answers: http("rust");
-    a_new_http_service_in_javascript_builds_and_answers: http("js");
-    a_new_http_service_in_typescript_builds_and_answers: http("ts");
-    a_new_http_service_in_python_builds_and_answers: http("python");
-    a_new_http_service_in_c_builds_and_answers: http("c");
-    a_new_http_service_in_go_builds_and_answers: http("go");
     a_new_worker_in_rust_builds_and_runs: worker("rust");
     a_new_worker_in_javascript_builds_and_runs: worker("js");
     a_new_worker_in_typescript_builds_and_runs: worker("ts");
