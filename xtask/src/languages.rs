@@ -27,3 +27,8 @@ pub(crate) fn languages(args: &[String]) -> Result {
     print!("{}", table::table(&rows));
     Ok(())
 }
+
+/// The PATH with the tools of all languages before what is there.
+pub(crate) fn path() -> Result<std::ffi::OsString> {
+    tools::path_with(&tools::prepare(&LANGUAGES)?)
+}

@@ -104,6 +104,12 @@ fn dispatch(args: &[String]) -> Result {
 
 fn bench(args: &[String]) -> Result {
     guests::build()?;
+    let named = || args.iter().filter(|arg| !arg.starts_with('-'));
+    let languages = named().next().is_none() || named().any(|arg| arg == "languages");
+    if languages {
+        check::build_host()?;
+        languages::features::build()?;
+    }
     run::run(
         "building the host as it is shipped (many minutes the first time)",
         run::cargo().args(["build", "--profile", "dist", "--package", "skep"]),
@@ -112,6 +118,9 @@ fn bench(args: &[String]) -> Result {
     bench
         .args(["run", "--release", "--package", "skep-bench", "--"])
         .args(args);
+    if languages {
+        bench.env("PATH", languages::path()?);
+    }
     Err(run::replace_with(&mut bench))
 }
 

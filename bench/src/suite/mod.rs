@@ -5,6 +5,7 @@ mod calls;
 mod chains;
 mod fairness;
 mod http;
+mod languages;
 mod restart;
 mod services;
 mod slow;
@@ -38,6 +39,8 @@ pub(crate) enum Suite {
     Chains,
     /// What is noticed while services are replaced.
     Swaps,
+    /// What services in other languages cost.
+    Languages,
 }
 
 impl Suite {
@@ -52,6 +55,7 @@ impl Suite {
         Self::Calls,
         Self::Chains,
         Self::Swaps,
+        Self::Languages,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -65,6 +69,7 @@ impl Suite {
             Self::Calls => calls::NAME,
             Self::Chains => chains::NAME,
             Self::Swaps => swaps::NAME,
+            Self::Languages => languages::NAME,
         }
     }
 
@@ -79,6 +84,7 @@ impl Suite {
             Self::Calls => "Calls between services",
             Self::Chains => "Chains of services",
             Self::Swaps => "While services are replaced",
+            Self::Languages => "Languages",
         }
     }
 
@@ -95,6 +101,7 @@ impl Suite {
             Self::Calls => "What does a call cost that one service makes of another?",
             Self::Chains => "What do requests cost that lead through several services?",
             Self::Swaps => "What do clients notice while services are replaced?",
+            Self::Languages => "What does a service cost in each language?",
         }
     }
 
@@ -109,6 +116,7 @@ impl Suite {
             Self::Calls => calls::method(bench),
             Self::Chains => chains::method(bench),
             Self::Swaps => swaps::method(bench),
+            Self::Languages => languages::method(bench),
         }
     }
 
@@ -123,6 +131,7 @@ impl Suite {
             Self::Calls => calls::run(bench, results),
             Self::Chains => chains::run(bench, results),
             Self::Swaps => swaps::run(bench, results),
+            Self::Languages => languages::run(bench, results),
         }
     }
 
@@ -137,6 +146,7 @@ impl Suite {
             Self::Calls => calls::tables(results),
             Self::Chains => chains::tables(results),
             Self::Swaps => swaps::tables(results),
+            Self::Languages => languages::tables(results),
         }
     }
 
@@ -151,6 +161,7 @@ impl Suite {
             Self::Calls => calls::goals(results),
             Self::Chains => chains::goals(results),
             Self::Swaps => swaps::goals(results),
+            Self::Languages => languages::goals(results),
         }
     }
 }

@@ -6,11 +6,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use super::LANGUAGES;
 use super::table::{megabytes, seconds, table};
-use super::tools::{self, Tool};
+use super::tools;
 use crate::Result;
 use crate::guests::copy_if_different;
 use crate::run::{captured, root, target_dir};
@@ -35,7 +35,7 @@ struct Built {
 /// Into target/guests. The host and the generator of bindings have been built.
 pub(crate) fn build() -> Result {
     let tools = tools::prepare(&LANGUAGES)?;
-    let path = path_with(&tools)?;
+    let path = tools::path_with(&tools)?;
     let pins: Vec<String> = tools
         .iter()
         .map(|tool| format!("{}-{}", tool.name, tool.version))
@@ -78,13 +78,6 @@ pub(crate) fn build() -> Result {
 fn worlds(language: &str) -> impl Iterator<Item = &'static str> {
     let concurrent = (language == "python").then_some("concurrent");
     ["provider", "service"].into_iter().chain(concurrent)
-}
-
-fn path_with(tools: &[Tool]) -> Result<OsString> {
-    let folders = tools.iter().filter_map(|tool| tool.folder.as_ref());
-    let mut folders: Vec<PathBuf> = folders.map(|folder| folder.join("bin")).collect();
-    folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    env::join_paths(folders).map_err(|error| format!("PATH: {error}"))
 }
 
 impl Feature {

@@ -50,6 +50,16 @@ pub(crate) fn prepare(languages: &[&str]) -> Result<Vec<Tool>> {
     Ok(tools)
 }
 
+/// The PATH with these before what is there.
+pub(super) fn path_with(tools: &[Tool]) -> Result<std::ffi::OsString> {
+    let folders = tools.iter().filter_map(|tool| tool.folder.as_ref());
+    let mut folders: Vec<PathBuf> = folders.map(|folder| folder.join("bin")).collect();
+    folders.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    std::env::join_paths(folders).map_err(|error| format!("PATH: {error}"))
+}
+
 /// Into a folder beside, which then gets its name: who looks sees a whole tool or none.
 fn install(name: &str, pin: &Pin, to: &Path) -> Result {
     let home = to.parent().unwrap_or(to);
