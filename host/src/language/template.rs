@@ -243,6 +243,12 @@ impl Template<'_> {
         if matches!(self.kind, Kind::Http | Kind::Consumer) {
             table += &format!("routes    = {routes:?}\n");
         }
+        // Figures: docs/languages/README.md.
+        if matches!(self.language, Language::Python | Language::Go) && self.kind != Kind::Worker {
+            table += "# Making an instance takes many times as long as a request, so that one serves many: what a\n\
+                      # request leaves in its memory the next one finds. Without this line each gets its own.\n\
+                      instances = { reuse = 1000 }\n";
+        }
         table
     }
 }
