@@ -54,9 +54,15 @@ fn show(out: &mut impl Write, diagnosis: &Diagnosis) -> std::io::Result<()> {
     for tool in &diagnosis.tools {
         let (name, does, wanted) = (&tool.name, &tool.does, &tool.wanted);
         match (&tool.remedy, &tool.found) {
-            (Some(remedy), found) => {
-                let found = found.as_deref().unwrap_or("missing");
-                writeln!(out, "  ✗ {name} {does}: {found}, wanted {wanted}")?;
+            (Some(remedy), Some(found)) => {
+                writeln!(
+                    out,
+                    "  ✗ {name} {does}: {found} is there, {wanted} is wanted"
+                )?;
+                writeln!(out, "    {remedy}")?;
+            }
+            (Some(remedy), None) => {
+                writeln!(out, "  ✗ {name} {does}: missing")?;
                 writeln!(out, "    {remedy}")?;
             }
             (None, Some(found)) => writeln!(out, "  ✓ {name} {found}")?,

@@ -79,7 +79,9 @@ impl Bench {
     /// Programs of npm's packages, and where they have been prepared.
     pub(crate) fn links(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
         let programs = ["jco", "tsc"].into_iter();
-        programs.map(|program| (program, tool_folder(program).join("bin").join(program)))
+        let prepared = programs.map(|it| (it, tool_folder(it).join("bin").join(it)));
+        // One that was on the PATH already was not prepared, and is found there.
+        prepared.filter(|(_, program)| program.exists())
     }
 
     /// Runs a script here, with what is in `.bin` before all else, and returns what it has printed.
@@ -113,12 +115,12 @@ impl Folder {
 
     #[track_caller]
     pub(crate) fn skep(&self, arguments: &[&str]) -> Output {
-        Output::of(&mut self.command(arguments)).expect(0)
+        ended(&mut self.command(arguments)).expect(0)
     }
 
     #[track_caller]
     pub(crate) fn fails(&self, arguments: &[&str], code: i32) -> Output {
-        Output::of(&mut self.command(arguments)).expect(code)
+        ended(&mut self.command(arguments)).expect(code)
     }
 
     #[track_caller]
@@ -130,7 +132,7 @@ impl Folder {
     pub(crate) fn without_tools(&self, arguments: &[&str]) -> Output {
         let bare = tempfile::tempdir().unwrap();
         symlink("/bin/sh", bare.path().join("sh")).unwrap();
-        Output::of(self.command(arguments).env("PATH", bare.path()))
+        ended(self.command(arguments).env("PATH", bare.path()))
     }
 
     /// As long as it takes: a first build in Rust compiles the crates that it needs.
@@ -183,6 +185,17 @@ impl Folder {
         succeeds(&mut check);
         let command = self.command(&["run", "--listen", "127.0.0.1:0"]);
         Host::spawn(command, tempfile::tempdir().unwrap()).await
+    }
+}
+
+/// As long as it takes: compilers that have never run on a machine build their own libraries first.
+fn ended(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
     }
 }
 

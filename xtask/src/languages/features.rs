@@ -13,7 +13,7 @@ use super::table::{megabytes, seconds, table};
 use super::tools;
 use crate::Result;
 use crate::guests::copy_if_different;
-use crate::run::{captured, root, target_dir};
+use crate::run::{captured, root, say, target_dir};
 
 /// Anything that changes what comes out of the same sources is to change this.
 const RECIPE: u32 = 1;
@@ -41,6 +41,7 @@ pub(crate) fn build() -> Result {
         .map(|tool| format!("{}-{}", tool.name, tool.version))
         .collect();
 
+    say("building the services that the tests run in other languages");
     let mut rows = vec![["component", "size", "built in"].map(String::from).to_vec()];
     // A thread for each language: their tools use one core each for most of the time.
     let outcomes: Vec<Result<Vec<(String, Built)>>> = thread::scope(|scope| {

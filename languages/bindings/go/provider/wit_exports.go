@@ -7,67 +7,78 @@
 package main
 
 import (
-	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	"runtime"
-	"unsafe"
-	"wit_component/example_greetings_greetings"
-	"wit_component/export_example_greetings_greetings"
+        "runtime"
+        "wit_component/example_greetings_greetings"
+"wit_component/export_example_greetings_greetings"
+witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
+witTypes "go.bytecodealliance.org/pkg/wit/types"
+"unsafe"
 )
 
 var staticPinner = runtime.Pinner{}
-var exportReturnArea = uintptr(witRuntime.Allocate(&staticPinner, (4 * 4), 4))
+var exportReturnArea = uintptr(witRuntime.Allocate(&staticPinner, (4*4), 4))
 var syncExportPinner = runtime.Pinner{}
+
 
 //go:wasmexport example:greetings/greetings@1.0.0#greet
 func wasm_export_example_greetings_greetings_greet(arg0 uintptr, arg1 uint32) uintptr {
+        
+        pinner := &syncExportPinner
+        value := unsafe.String((*uint8)(unsafe.Pointer(arg0)), arg1)
+witRuntime.Unpin()
+result := export_example_greetings_greetings.Greet(value)
 
-	pinner := &syncExportPinner
-	value := unsafe.String((*uint8)(unsafe.Pointer(arg0)), arg1)
-	witRuntime.Unpin()
-	result := export_example_greetings_greetings.Greet(value)
+switch result.Tag() {
+case witTypes.ResultOk:
+        payload := result.Ok()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
+utf8 := unsafe.Pointer(unsafe.StringData(payload))
+pinner.Pin(utf8)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2*4))) = uint32(uint32(len(payload)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(utf8)))
 
-	switch result.Tag() {
-	case witTypes.ResultOk:
-		payload := result.Ok()
-		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
-		utf8 := unsafe.Pointer(unsafe.StringData(payload))
-		pinner.Pin(utf8)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(uint32(len(payload)))
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(utf8)))
+        
+case witTypes.ResultErr:
+        payload := result.Err()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(1))
 
-	case witTypes.ResultErr:
-		payload := result.Err()
-		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(1))
+switch payload.Tag() {
+case example_greetings_greetings.Problem_NoName:
+        
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(0))
 
-		switch payload.Tag() {
-		case example_greetings_greetings.Problem_NoName:
+        
 
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(0))
+case example_greetings_greetings.Problem_Unavailable:
+        payload := payload.Unavailable()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(1))
+utf80 := unsafe.Pointer(unsafe.StringData(payload))
+pinner.Pin(utf80)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3*4))) = uint32(uint32(len(payload)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2*4))) = uint32(uintptr(uintptr(utf80)))
 
-		case example_greetings_greetings.Problem_Unavailable:
-			payload := payload.Unavailable()
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(1))
-			utf80 := unsafe.Pointer(unsafe.StringData(payload))
-			pinner.Pin(utf80)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3 * 4))) = uint32(uint32(len(payload)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(uintptr(uintptr(utf80)))
+        
 
-		default:
-			panic("unreachable")
-		}
+default:
+        panic("unreachable")
+}
 
-	default:
-		panic("unreachable")
-	}
-	return exportReturnArea
+        
+default:
+        panic("unreachable")
+}
+return exportReturnArea
 
+        
 }
 
 //go:wasmexport cabi_post_example:greetings/greetings@1.0.0#greet
 func wasm_export_post_return_example_greetings_greetings_greet(result uintptr) {
-	syncExportPinner.Unpin()
+        syncExportPinner.Unpin()
 }
+
+
 
 // Unused, but present to make the compiler happy
 func main() {}
+

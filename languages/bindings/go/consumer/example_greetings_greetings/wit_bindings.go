@@ -12,80 +12,85 @@
 package example_greetings_greetings
 
 import (
-	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	"runtime"
-	"unsafe"
+        witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
+witTypes "go.bytecodealliance.org/pkg/wit/types"
+"unsafe"
+"runtime"
 )
 
+
 const (
-	// There is nobody to greet.
-	Problem_NoName uint8 = 0
-	// There was no answer: what the host says about it. The service itself never says this.
-	Problem_Unavailable uint8 = 1
+// There is nobody to greet.
+Problem_NoName uint8 = 0
+// There was no answer: what the host says about it. The service itself never says this.
+Problem_Unavailable uint8 = 1
 )
 
 type Problem struct {
-	tag   uint8
-	value any
+        tag uint8
+        value any
 }
 
 func (self Problem) Tag() uint8 {
-	return self.tag
+        return self.tag
 }
 
-func (self Problem) Unavailable() string {
-	if self.tag != Problem_Unavailable {
-		panic("tag mismatch")
-	}
-	return self.value.(string)
+
+                            func (self Problem) Unavailable() string {
+        if self.tag != Problem_Unavailable {
+                panic("tag mismatch")
+        }
+        return self.value.(string)
 }
 
 func MakeProblemNoName() Problem {
-	return Problem{Problem_NoName, nil}
+        return Problem{Problem_NoName, nil}
 }
 func MakeProblemUnavailable(value string) Problem {
-	return Problem{Problem_Unavailable, value}
+        return Problem{Problem_Unavailable, value}
 }
 
+
+
 //go:wasmimport example:greetings/greetings@1.0.0 greet
-func wasm_import_greet(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_greet(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func Greet(name string) witTypes.Result[string, Problem] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (4 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(name))
-	pinner.Pin(utf8)
-	wasm_import_greet(uintptr(utf8), uint32(len(name)), returnArea)
-	var result witTypes.Result[string, Problem]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
+        returnArea := uintptr(witRuntime.Allocate(pinner, (4*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(name))
+pinner.Pin(utf8)
+wasm_import_greet(uintptr(utf8), uint32(len(name)), returnArea)
+var result witTypes.Result[string, Problem]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
 
-		result = witTypes.Ok[string, Problem](value)
-	case 1:
-		var variant Problem
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))) {
-		case 0:
+        result = witTypes.Ok[string, Problem](value)
+case 1:
+        var variant Problem
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))) {
+case 0:
+        
+        variant = MakeProblemNoName()
 
-			variant = MakeProblemNoName()
+case 1:
+        value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3*4))))
 
-		case 1:
-			value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3 * 4))))
+        variant = MakeProblemUnavailable(value0)
 
-			variant = MakeProblemUnavailable(value0)
+default:
+        panic("unreachable")
+}
 
-		default:
-			panic("unreachable")
-		}
-
-		result = witTypes.Err[string, Problem](variant)
-	default:
-		panic("unreachable")
-	}
-	result1 := result
-	return result1
+        result = witTypes.Err[string, Problem](variant)
+default:
+        panic("unreachable")
+}
+result1 := result;
+return result1
 
 }

@@ -6,34 +6,40 @@
 
 package example_greetings_greetings
 
-import ()
+import (
+        
+)
+
 
 const (
-	// There is nobody to greet.
-	Problem_NoName uint8 = 0
-	// There was no answer: what the host says about it. The service itself never says this.
-	Problem_Unavailable uint8 = 1
+// There is nobody to greet.
+Problem_NoName uint8 = 0
+// There was no answer: what the host says about it. The service itself never says this.
+Problem_Unavailable uint8 = 1
 )
 
 type Problem struct {
-	tag   uint8
-	value any
+        tag uint8
+        value any
 }
 
 func (self Problem) Tag() uint8 {
-	return self.tag
+        return self.tag
 }
 
-func (self Problem) Unavailable() string {
-	if self.tag != Problem_Unavailable {
-		panic("tag mismatch")
-	}
-	return self.value.(string)
+
+                            func (self Problem) Unavailable() string {
+        if self.tag != Problem_Unavailable {
+                panic("tag mismatch")
+        }
+        return self.value.(string)
 }
 
 func MakeProblemNoName() Problem {
-	return Problem{Problem_NoName, nil}
+        return Problem{Problem_NoName, nil}
 }
 func MakeProblemUnavailable(value string) Problem {
-	return Problem{Problem_Unavailable, value}
+        return Problem{Problem_Unavailable, value}
 }
+
+
