@@ -155,8 +155,8 @@ mod tests {
     #[test]
     fn a_newer_tool_does_where_the_pin_says_so() {
         let pins = Pins::read().unwrap();
-        let (node, go) = (&pins.tool["node"], &pins.tool["go"]);
+        let (node, zig) = (&pins.tool["node"], &pins.tool["zig"]);
         assert!(node.suits("24.1.0") && node.suits("20.0.0") && !node.suits("18.20.1"));
-        assert!(go.suits(&go.version) && !go.suits("1.99.0"));
+        assert!(zig.suits(&zig.version) && !zig.suits("1.99.0"));
     }
 }
