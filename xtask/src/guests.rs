@@ -11,7 +11,7 @@ use crate::Result;
 use crate::run::{root, run, say, target_dir};
 use toolchain::Toolchain;
 
-pub(crate) const TARGET: &str = "wasm32-wasip2";
+pub(crate) use skep_pins::RUST_TARGET as TARGET;
 
 /// Builds every guest, the toolchain first where it is missing.
 pub(crate) fn build() -> Result {

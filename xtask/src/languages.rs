@@ -1,6 +1,5 @@
 //! The tools with which services are written in other languages than Rust.
 pub(crate) mod features;
-mod pins;
 mod table;
 mod tools;
 

@@ -13,13 +13,12 @@ use futures::StreamExt;
 use serde::Serialize;
 use skep_core::name::ServiceName;
 
-use super::building::{self, BuildError};
+use super::building;
 use super::files::Files;
 use super::project::Project;
 use super::serving::on_threads;
 use super::{Exit, report};
 use crate::artifact::Digest;
-use crate::language::tools;
 
 /// In the state directory: by command, of what it made its components last.
 const RECORD: &str = "built.json";
@@ -80,47 +79,24 @@ async fn build(arguments: &Build) -> Exit {
         Err(exit) => return exit,
     };
     let mut record = Record::read(&project.state);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let colours = report::colours(&std::io::stderr());
-    let mut rows = Vec::new();
-    let mut failed = false;
     let (due, fresh): (Vec<_>, Vec<_>) = jobs
         .into_iter()
         .partition(|job| arguments.force || !record.has(job));
-    for job in &fresh {
-        rows.extend(job.rows("unchanged", Duration::ZERO));
-    }
-    let directory = &project.directory;
-    let builds = due.into_iter().map(|job| async move {
-        let began = Instant::now();
-        let outcome = building::build(job.command, directory, colours).await;
-        (job, began.elapsed(), outcome)
-    });
+    let mut rows: Vec<Row<'_>> = fresh
+        .iter()
+        .flat_map(|job| job.rows("unchanged", Duration::ZERO))
+        .collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let builds = due.into_iter().map(|job| job.run(&project.directory));
     let mut builds = futures::stream::iter(builds).buffer_unordered(cores);
-    while let Some((job, took, outcome)) = builds.next().await {
-        let outcome = outcome.map_err(|error| (tools::missing_in(&job.said(&error)), error));
-        match outcome {
-            Ok(_) if job.makes.iter().all(|(_, component)| component.is_file()) => {
-                record.note(&job);
-                rows.extend(job.rows("built", took));
-                if !arguments.json {
-                    show(&job, took);
-                }
-            }
-            Ok(_) => {
-                failed = true;
-                rows.extend(job.rows("failed", took));
-                absent(&job);
-            }
-            Err((remedies, error)) => {
-                failed = true;
-                rows.extend(job.rows("failed", took));
-                building::show(&job.names(), error);
-                for remedy in remedies {
-                    let _ = writeln!(std::io::stderr(), "  help: {remedy}");
-                }
-            }
+    while let Some((job, took, made)) = builds.next().await {
+        if made {
+            record.note(&job);
         }
+        if made && !arguments.json {
+            show(&job, took);
+        }
+        rows.extend(job.rows(if made { "built" } else { "failed" }, took));
     }
     if let Err(error) = record.write(&project.state) {
         let path = project.state.join(RECORD);
@@ -131,7 +107,10 @@ async fn build(arguments: &Build) -> Exit {
         );
     }
     tell(arguments, &rows);
-    if failed { Exit::Failed } else { Exit::Ok }
+    match rows.iter().any(|row| row.outcome == "failed") {
+        true => Exit::Failed,
+        false => Exit::Ok,
+    }
 }
 
 /// What is to be looked at, each command once.
@@ -179,12 +158,33 @@ impl<'a> Job<'a> {
         names.join(", ")
     }
 
-    /// The command and what it printed, where a missing tool shows.
-    fn said(&self, error: &BuildError) -> String {
-        match error {
-            BuildError::Shell(_) => self.command.to_owned(),
-            BuildError::Failed { said, .. } => format!("{}\n{}", self.command, said.text()),
+    /// Runs the command; answers how long that took, and whether its components are there. Says so if not.
+    async fn run(self, directory: &Path) -> (Self, Duration, bool) {
+        let began = Instant::now();
+        let colours = report::colours(&std::io::stderr());
+        let outcome = building::build(self.command, directory, colours).await;
+        let made = match outcome {
+            Ok(_) => self.components_are_there(),
+            Err(error) => {
+                building::show(&self.names(), self.command, error);
+                false
+            }
+        };
+        (self, began.elapsed(), made)
+    }
+
+    fn components_are_there(&self) -> bool {
+        let absent = |(_, component): &&(_, &Path)| !component.is_file();
+        for (name, component) in self.makes.iter().filter(absent) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: the build of {name} ended well, but {} is not there; does `component` name what \
+                 `{}` makes?",
+                component.display(),
+                self.command
+            );
         }
+        !self.makes.iter().any(|made| absent(&made))
     }
 
     fn rows(&self, outcome: &'static str, took: Duration) -> Vec<Row<'a>> {
@@ -251,18 +251,6 @@ fn show(job: &Job<'_>, took: Duration) {
             row.component.display(),
             row.seconds,
             bytes as f64 / 1024.0
-        );
-    }
-}
-
-fn absent(job: &Job<'_>) {
-    for (name, component) in job.makes.iter().filter(|(_, it)| !it.is_file()) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "error: the build of {name} ended well, but {} is not there; does `component` name what \
-             `{}` makes?",
-            component.display(),
-            job.command
         );
     }
 }

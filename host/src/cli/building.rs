@@ -12,6 +12,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 
+use crate::language::tools;
+
 /// Of what a build says the last is kept: a compiler's errors come at the end.
 const KEPT_BYTES: usize = 256 << 10;
 
@@ -53,12 +55,6 @@ impl Said {
         }
     }
 
-    /// The same as text.
-    pub(super) fn text(&self) -> String {
-        let (one, other) = self.bytes.as_slices();
-        String::from_utf8_lossy(&[one, other].concat()).into_owned()
-    }
-
     fn add(&mut self, piece: &[u8]) {
         self.bytes.extend(piece);
         let over = self.bytes.len().saturating_sub(KEPT_BYTES);
@@ -74,8 +70,9 @@ impl Said {
     }
 }
 
-/// Shows what a build has said, and that it failed.
-pub(super) fn show(names: &str, error: BuildError) {
+/// Shows what a build has said, that it failed, and what to install if a tool is missing.
+pub(super) fn show(names: &str, command: &str, error: BuildError) {
+    let mut text = format!("{command}\n");
     let mut stderr = std::io::stderr().lock();
     let why = error.to_string();
     let why = match error {
@@ -89,6 +86,7 @@ pub(super) fn show(names: &str, error: BuildError) {
                 );
             }
             let said = said.bytes();
+            text += &String::from_utf8_lossy(said);
             let _ = stderr.write_all(said);
             if !said.ends_with(b"\n") && !said.is_empty() {
                 let _ = writeln!(stderr);
@@ -97,6 +95,9 @@ pub(super) fn show(names: &str, error: BuildError) {
         }
     };
     let _ = writeln!(stderr, "error: the build of {names} failed: {why}");
+    for remedy in tools::missing_in(&text) {
+        let _ = writeln!(stderr, "  help: {remedy}");
+    }
 }
 
 /// The processes of a build; killed unless it has ended.

@@ -137,8 +137,9 @@ fn named(name: &str) -> Result<ServiceName, Failure> {
 
 /// A service with a manifest of its own.
 fn alone(template: Template<'_>) -> Result<Writing, Failure> {
-    let mut files = within(template.name.as_str(), template.files()?);
-    let mut manifest = manifest(template.name.as_str(), template.kind != Kind::Worker);
+    let name = template.name.as_str();
+    let mut files = within(name, template.files()?);
+    let mut manifest = manifest(name, template.kind != Kind::Worker);
     manifest += &template.table(None, &["/{*rest}"]);
     if template.kind == Kind::Consumer {
         let greeter = named(GREETER)?;
@@ -158,12 +159,12 @@ fn alone(template: Template<'_>) -> Result<Writing, Failure> {
             let _ = writeln!(manifest, "# {line}");
         }
     }
-    put(&mut files, template.name.as_str(), MANIFEST, manifest);
-    ignore_state(&mut files, template.name.as_str());
-    let mut next = vec![format!("cd {}", template.name)];
-    next.extend(template.setup().map(str::to_owned));
-    next.extend(["skep build", "skep run"].map(str::to_owned));
-    Ok(Writing { files, next })
+    put(&mut files, name, MANIFEST, manifest);
+    ignore_state(&mut files, name);
+    Ok(Writing {
+        files,
+        next: steps(name, template.setup().map(str::to_owned)),
+    })
 }
 
 /// A service of the application whose manifest is here. What is in that stays as it is.
@@ -210,49 +211,43 @@ fn application(name: &ServiceName, languages: [Language; 2]) -> Result<Writing, 
             name: &greeter,
         },
     ];
+    let name = name.as_str();
     let mut files = BTreeMap::new();
-    let mut manifest = manifest(name.as_str(), true);
+    let mut manifest = manifest(name, true);
     let mut setups = Vec::new();
     for template in templates {
         let folder = Path::new(template.name.as_str());
-        let at = Path::new(name.as_str()).join(folder);
-        for (path, content) in template.files()? {
-            files.insert(at.join(path), content);
-        }
+        files.extend(within(Path::new(name).join(folder), template.files()?));
         manifest += &template.table(Some(folder), &["/{*rest}"]);
         manifest.push('\n');
-        setups.extend(
-            template
-                .setup()
-                .map(|it| format!("(cd {} && {it})", folder.display())),
-        );
+        let setup = template.setup();
+        setups.extend(setup.map(|it| format!("(cd {} && {it})", folder.display())));
     }
+    let lines: String = setups.iter().map(|it| format!("{it}\n")).collect();
     let readme = format!(
         "# {name}\n\nTwo services: `front` answers HTTP requests, and asks `greeter` for the words, through the\n\
          interface in `greeter/wit`. Each can be of any language, and be replaced while the other serves.\n\n\
-         ```sh\n{}skep build\nskep run     # http://127.0.0.1:8080/your-name\n```\n",
-        setups
-            .iter()
-            .map(|it| format!("{it}\n"))
-            .collect::<String>()
+         ```sh\n{lines}skep build\nskep run     # http://127.0.0.1:8080/your-name\n```\n",
     );
     put(
         &mut files,
-        name.as_str(),
+        name,
         MANIFEST,
         manifest.trim_end().to_owned() + "\n",
     );
-    put(&mut files, name.as_str(), "README.md", readme);
-    put(
-        &mut files,
-        name.as_str(),
-        ".gitignore",
-        "/.skep/\n".to_owned(),
-    );
-    let mut next = vec![format!("cd {name}")];
-    next.extend(setups);
-    next.extend(["skep build", "skep run"].map(str::to_owned));
-    Ok(Writing { files, next })
+    put(&mut files, name, "README.md", readme);
+    ignore_state(&mut files, name);
+    Ok(Writing {
+        files,
+        next: steps(name, setups),
+    })
+}
+
+/// What is to be typed next where a folder of this name has been written.
+fn steps(name: &str, setups: impl IntoIterator<Item = String>) -> Vec<String> {
+    let begin = std::iter::once(format!("cd {name}"));
+    let end = ["skep build", "skep run"].map(str::to_owned);
+    begin.chain(setups).chain(end).collect()
 }
 
 fn manifest(name: &str, listens: bool) -> String {
@@ -265,10 +260,13 @@ fn manifest(name: &str, listens: bool) -> String {
     text
 }
 
-fn within(folder: &str, files: BTreeMap<PathBuf, Vec<u8>>) -> BTreeMap<PathBuf, Vec<u8>> {
+fn within(
+    folder: impl AsRef<Path>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = files.into_iter();
     files
-        .map(|(path, content)| (Path::new(folder).join(path), content))
+        .map(|(path, content)| (folder.as_ref().join(path), content))
         .collect()
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use skep_core::name::ServiceName;
 
-use super::{Language, tools};
+use super::Language;
 
 /// Path below languages/, and content.
 static PARTS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
@@ -50,6 +50,16 @@ impl Kind {
         }
     }
 
+    /// Whether it answers requests.
+    fn answers(self) -> bool {
+        matches!(self, Kind::Http | Kind::Consumer)
+    }
+
+    /// Whether it has to do with the interface of greetings.
+    fn greets(self) -> bool {
+        matches!(self, Kind::Provider | Kind::Consumer)
+    }
+
     fn what(self) -> &'static str {
         match self {
             Kind::Http => "An HTTP service",
@@ -72,70 +82,84 @@ impl Template<'_> {
             });
         }
         let mut files = BTreeMap::new();
-        let mut take = |from: &str, to: &str| {
+        for (from, to) in self.parts() {
             for (path, content) in PARTS {
-                let Ok(rest) = Path::new(path).strip_prefix(from) else {
-                    continue;
-                };
-                // Without the dot it is no file of ours that git reads.
-                let rest = match rest.to_str() {
-                    Some("gitignore") => Path::new(".gitignore"),
-                    _ => rest,
-                };
-                let to = match rest.as_os_str().is_empty() {
-                    true => PathBuf::from(to),
-                    false => Path::new(to).join(rest),
-                };
-                files.insert(to, self.filled(content));
-            }
-        };
-        let (language, kind) = (self.language.as_str(), self.kind.as_str());
-        take("templates/README.md", "README.md");
-        take(&format!("templates/{language}/every"), "");
-        take(&format!("templates/{language}/{kind}"), "");
-
-        let (rust, bound) = match self.language {
-            Language::Rust => (true, false),
-            Language::C | Language::Go => (false, true),
-            Language::Js | Language::Ts | Language::Python => (false, false),
-        };
-        let greets = matches!(self.kind, Kind::Provider | Kind::Consumer);
-        let answers = matches!(self.kind, Kind::Http | Kind::Consumer);
-        // Their workers are programs, and need no WIT.
-        if !(rust && !greets || bound && self.kind == Kind::Worker) {
-            // A consumer in Rust has a world of its own: its HTTP side is a crate's.
-            if !(rust && self.kind == Kind::Consumer) {
-                take(&format!("wit/worlds/{kind}.wit"), "wit/world.wit");
-            }
-            let wasi: &[&str] = match self.kind {
-                _ if rust => &[],
-                Kind::Provider => &[],
-                Kind::Worker => &["cli", "clocks", "io"],
-                Kind::Http | Kind::Consumer => &["cli", "clocks", "http", "io", "random"],
-            };
-            for package in wasi {
-                let file = format!("{package}.wit");
-                take(&format!("wit/wasi/{file}"), &format!("wit/deps/{file}"));
-            }
-            if greets {
-                take("wit/greetings.wit", "wit/deps/greetings.wit");
-            }
-        }
-        if bound && self.kind != Kind::Worker {
-            match self.language {
-                Language::C => take(&format!("bindings/c/{kind}"), "gen"),
-                _ => {
-                    take("bindings/go/runtime", "runtime");
-                    if answers {
-                        take("bindings/go/http", "");
-                    }
-                    if greets {
-                        take(&format!("bindings/go/{kind}"), "");
-                    }
+                if let Ok(rest) = Path::new(path).strip_prefix(&from) {
+                    files.insert(placed(&to, rest), self.filled(content));
                 }
             }
         }
         Ok(files)
+    }
+
+    /// What of languages/ it is put together of, a file or a folder each, and where that goes.
+    fn parts(&self) -> Vec<(String, String)> {
+        let (language, kind) = (self.language.as_str(), self.kind.as_str());
+        let mut parts = vec![
+            ("templates/README.md".to_owned(), "README.md".to_owned()),
+            (format!("templates/{language}/every"), String::new()),
+            (format!("templates/{language}/{kind}"), String::new()),
+        ];
+        if self.has_wit() {
+            parts.extend(self.wit());
+        }
+        parts.extend(self.bindings());
+        parts
+    }
+
+    /// Programs need none, nor does what uses nothing but a crate's.
+    fn has_wit(&self) -> bool {
+        match self.language {
+            Language::Rust => self.kind.greets(),
+            Language::C | Language::Go => self.kind != Kind::Worker,
+            Language::Js | Language::Ts | Language::Python => true,
+        }
+    }
+
+    fn wit(&self) -> Vec<(String, String)> {
+        let rust = self.language == Language::Rust;
+        let mut parts = Vec::new();
+        // A consumer in Rust has a world of its own: its HTTP side is a crate's.
+        if !(rust && self.kind == Kind::Consumer) {
+            let world = format!("wit/worlds/{}.wit", self.kind.as_str());
+            parts.push((world, "wit/world.wit".to_owned()));
+        }
+        let wasi: &[&str] = match self.kind {
+            _ if rust => &[],
+            Kind::Provider => &[],
+            Kind::Worker => &["cli", "clocks", "io"],
+            Kind::Http | Kind::Consumer => &["cli", "clocks", "http", "io", "random"],
+        };
+        for package in wasi {
+            let from = format!("wit/wasi/{package}.wit");
+            parts.push((from, format!("wit/deps/{package}.wit")));
+        }
+        if self.kind.greets() {
+            let (from, to) = ("wit/greetings.wit", "wit/deps/greetings.wit");
+            parts.push((from.to_owned(), to.to_owned()));
+        }
+        parts
+    }
+
+    /// What has been generated of its WIT, where a build does not do that.
+    fn bindings(&self) -> Vec<(String, String)> {
+        let kind = self.kind.as_str();
+        let here = |from: &str| (from.to_owned(), String::new());
+        match (self.language, self.kind) {
+            (_, Kind::Worker) => Vec::new(),
+            (Language::C, _) => vec![(format!("bindings/c/{kind}"), "gen".to_owned())],
+            (Language::Go, _) => {
+                let mut parts = vec![("bindings/go/runtime".to_owned(), "runtime".to_owned())];
+                if self.kind.answers() {
+                    parts.push(here("bindings/go/http"));
+                }
+                if self.kind.greets() {
+                    parts.push(here(&format!("bindings/go/{kind}")));
+                }
+                parts
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn filled(&self, content: &[u8]) -> Vec<u8> {
@@ -156,7 +180,7 @@ impl Template<'_> {
             let Some((tool, after)) = rest.split_once("}}") else {
                 break;
             };
-            let version = tools::version_of(tool).unwrap_or_default();
+            let version = skep_pins::pins().get(tool).map_or("", |pin| &pin.version);
             text = format!("{before}{version}{after}");
         }
         text.into_bytes()
@@ -216,12 +240,7 @@ impl Template<'_> {
             Language::C => &["src", "gen", "Makefile"],
             Language::Go => &["**/*.go", "go.mod", "wit"],
         };
-        let exists = |watched: &&&str| {
-            **watched != "wit"
-                || self
-                    .files()
-                    .is_ok_and(|files| files.keys().any(|it| it.starts_with("wit")))
-        };
+        let exists = |watched: &&&str| **watched != "wit" || self.has_wit();
         let below = |path: &str| match folder {
             Some(folder) => folder.join(path).display().to_string(),
             None => path.to_owned(),
@@ -240,7 +259,7 @@ impl Template<'_> {
             self.name,
             below(&self.component())
         );
-        if matches!(self.kind, Kind::Http | Kind::Consumer) {
+        if self.kind.answers() {
             table += &format!("routes    = {routes:?}\n");
         }
         // Figures: docs/languages/README.md.
@@ -250,6 +269,17 @@ impl Template<'_> {
                       instances = { reuse = 1000 }\n";
         }
         table
+    }
+}
+
+/// Where a file goes of which this is the rest of the path below a part, if that part goes there.
+fn placed(to: &str, rest: &Path) -> PathBuf {
+    match rest.to_str() {
+        // The part is a file. Joining nothing would make a folder's path of it.
+        Some("") => PathBuf::from(to),
+        // Without the dot it is no file of ours that git reads.
+        Some("gitignore") => Path::new(to).join(".gitignore"),
+        _ => Path::new(to).join(rest),
     }
 }
 

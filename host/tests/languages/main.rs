@@ -56,7 +56,6 @@ async fn the_table_is_what_works() {
     let host = plan.start().await;
 
     let mut table = Table::new(LANGUAGES.map(|(_, title)| title));
-    let others = |language: usize| (language + 1) % LANGUAGES.len();
     let asked = async |path: &str| {
         let mut replies = Vec::new();
         for (language, _) in LANGUAGES {
@@ -75,19 +74,16 @@ async fn the_table_is_what_works() {
     );
     let called = says(&asked("/library").await, LIBRARY);
     table.row("calls another service: records, variants, lists", &called);
-    let calls = |called: &[bool]| {
-        (0..called.len()).map(others).map(|to| (to, called)).fold(
-            vec![false; called.len()],
-            |mut exports, (to, called)| {
-                exports[to] = called[(to + called.len() - 1) % called.len()];
-                exports
-            },
-        )
+    // Each is called by the one before it.
+    let by_callee = |by_caller: &[bool]| {
+        let mut by_callee = by_caller.to_vec();
+        by_callee.rotate_right(1);
+        by_callee
     };
-    table.row("is called by another service", &calls(&called));
+    table.row("is called by another service", &by_callee(&called));
     let shelved = says(&asked("/shelf").await, SHELF);
     table.row("uses resources of another service", &shelved);
-    table.row("exports resources", &calls(&shelved));
+    table.row("exports resources", &by_callee(&shelved));
     let url = format!("/fetch?{}", elsewhere.url());
     table.row(
         "outgoing HTTP",

@@ -210,29 +210,15 @@ fn tools() -> BTreeMap<&'static str, OsString> {
         ("PATH", path),
         ("CARGO_BUILD_BUILD_DIR", shared.into_os_string()),
     ]);
-    let has_target = |toolchain: Option<&str>| {
-        let mut rustc = Command::new("rustc");
-        rustc.args(["--print", "sysroot"]);
-        rustc.envs(toolchain.map(|it| ("RUSTUP_TOOLCHAIN", it)));
-        let sysroot = String::from_utf8(rustc.output().unwrap().stdout).unwrap();
-        Path::new(sysroot.trim())
-            .join("lib/rustlib/wasm32-wasip2")
-            .is_dir()
-    };
-    if !has_target(None) && has_target(Some(GUESTS)) {
-        environment.insert("RUSTUP_TOOLCHAIN", GUESTS.into());
+    if let Some((variable, toolchain)) = skep_pins::guest_toolchain() {
+        environment.insert(variable, toolchain.into());
     }
     environment
 }
 
-/// The toolchain that `cargo xtask toolchain` makes where the target cannot be added.
-const GUESTS: &str = "skep-guests";
-
 /// Where `cargo xtask languages` has put a tool, of the version that is pinned.
 fn tool_folder(tool: &str) -> PathBuf {
-    let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../languages/tools.toml");
-    let pins: toml::Table = fs::read_to_string(pins).unwrap().parse().unwrap();
-    let version = pins["tool"][tool]["version"].as_str().unwrap();
+    let version = &skep_pins::pins().get(tool).unwrap().version;
     let home = std::env::var_os("SKEP_TOOLS").map_or_else(
         || std::env::home_dir().unwrap().join(".cache/skep/tools"),
         PathBuf::from,

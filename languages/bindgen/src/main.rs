@@ -1,6 +1,5 @@
 //! `skep-bindgen c|go WIT WORLD OUT`: writes what `wit-bindgen c|go` writes for that world into a
-//! folder. Files that are there already and the same are left as they are, so that what is built of
-//! them stays fresh; and a `go.mod` in any case.
+//! folder, but for a `go.mod` that is there already.
 use std::path::Path;
 use std::{env, fs};
 
@@ -33,17 +32,10 @@ fn main() -> Result<()> {
         if name == "go.mod" && path.exists() {
             continue;
         }
-        write_if_different(&path, content)?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
-}
-
-fn write_if_different(path: &Path, content: &[u8]) -> Result<()> {
-    if fs::read(path).is_ok_and(|there| there == content) {
-        return Ok(());
-    }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
-    fs::write(path, content).with_context(|| format!("writing {}", path.display()))
 }

@@ -9,12 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use skep_pins::{GUEST_TOOLCHAIN, sysroot_has_target};
+
 use super::TARGET;
 use crate::Result;
 use crate::run::{cache, installed, lock, output, root, run, say, target_dir};
 
 /// The name under which rustup knows the assembled toolchain.
-const NAME: &str = "skep-guests";
+const NAME: &str = GUEST_TOOLCHAIN;
 
 /// Raised whenever the way of assembling changes, so that older ones are made anew.
 const RECIPE: u32 = 2;
@@ -52,7 +54,7 @@ pub(crate) fn prepare() -> Result<Toolchain> {
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))
         .map(PathBuf::from)
         .ok_or("cannot run rustc; install Rust with rustup first")?;
-    if has_target(&sysroot) {
+    if sysroot_has_target(&sysroot) {
         return Ok(Toolchain::Active);
     }
     let folder = cache("SKEP_TOOLCHAINS", "toolchains")?;
@@ -75,7 +77,7 @@ pub(crate) fn prepare() -> Result<Toolchain> {
         return Ok(Toolchain::Linked);
     }
     add_target()?;
-    if has_target(&sysroot) {
+    if sysroot_has_target(&sysroot) {
         Ok(Toolchain::Active)
     } else {
         Err(format!(
@@ -176,15 +178,6 @@ fn no_lists() -> bool {
     })
 }
 
-fn has_target(sysroot: &Path) -> bool {
-    let libraries = sysroot.join("lib/rustlib").join(TARGET).join("lib");
-    fs::read_dir(libraries).is_ok_and(|files| {
-        files
-            .flatten()
-            .any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
-    })
-}
-
 /// An assembled toolchain borrows cargo and the linkers of the toolchain it was made with.
 fn stamp(sysroot: &Path) -> String {
     format!("recipe {RECIPE} beside {}", sysroot.display())
@@ -227,12 +220,12 @@ mod tests {
         fs::write(folder.join(".ok"), stamp(sysroot)).unwrap();
         assert!(is_ready(&folder, sysroot));
 
-        assert!(!has_target(&folder));
+        assert!(!sysroot_has_target(&folder));
         let libraries = folder.join("lib/rustlib").join(TARGET).join("lib");
         fs::create_dir_all(&libraries).unwrap();
-        assert!(!has_target(&folder));
+        assert!(!sysroot_has_target(&folder));
         fs::write(libraries.join("libstd-0123456789abcdef.rlib"), "").unwrap();
-        assert!(has_target(&folder));
+        assert!(sysroot_has_target(&folder));
         fs::remove_dir_all(&folder).unwrap();
     }
 

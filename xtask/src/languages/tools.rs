@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::pins::{Pin, Pins};
+use skep_pins::{Pin, pins};
+
 use super::table::{folder_size, megabytes, seconds};
 use crate::Result;
 use crate::run::{cache, lock, output, run, say};
@@ -22,13 +23,15 @@ pub(crate) struct Tool {
 
 /// Milliseconds when everything is in place. Languages are named as in languages/tools.toml.
 pub(crate) fn prepare(languages: &[&str]) -> Result<Vec<Tool>> {
-    let pins = Pins::read()?;
     let home = cache("SKEP_TOOLS", "tools")?;
     let mut tools = Vec::new();
-    for (name, pin) in pins.needed(languages)? {
+    let needed = pins().needed(languages).map_err(|language| {
+        format!("no tools are known for {language:?}: there are js, ts, python, c and go")
+    })?;
+    for (name, pin) in needed {
         let tool = home.join(format!("{name}-{}", pin.version));
         let mut ready = tool.join("bin").join(name).exists();
-        if !ready && !pin.is_there() {
+        if !ready && !pin.found().is_some_and(|found| pin.suits(&found)) {
             if !pin.is_packaged() {
                 return Err(format!(
                     "`{name}` {} {}, and is missing or too old: {} ({})",

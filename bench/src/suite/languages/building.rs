@@ -38,7 +38,7 @@ pub(super) fn measure(bench: &Bench, language: &str, results: &mut Results) -> R
             .env("SKEP_CACHE", &cache)
             .stdin(Stdio::null());
         if language == "rust" {
-            command.envs(guest_toolchain());
+            command.envs(skep_pins::guest_toolchain());
         }
         let output = command.output().context("starting skep")?;
         stop_if_interrupted()?;
@@ -87,23 +87,4 @@ pub(super) fn measure(bench: &Bench, language: &str, results: &mut Results) -> R
     results.record(&key, EDITED, 0, build()?.0);
     results.record(&key, COMPILE_EDITED, 0, compile()?);
     Ok(())
-}
-
-/// Where the compiler's own target cannot be had there is a toolchain with one: `cargo xtask toolchain`.
-fn guest_toolchain() -> Option<(&'static str, &'static str)> {
-    const VARIABLE: &str = "RUSTUP_TOOLCHAIN";
-    let has_target = |toolchain: Option<&str>| {
-        let mut rustc = Command::new("rustc");
-        rustc.args(["--print", "sysroot"]);
-        rustc.envs(toolchain.map(|name| (VARIABLE, name)));
-        let printed = rustc.output().ok().map(|output| output.stdout);
-        let sysroot = printed.and_then(|bytes| String::from_utf8(bytes).ok());
-        sysroot.is_some_and(|it| {
-            Path::new(it.trim())
-                .join("lib/rustlib/wasm32-wasip2")
-                .is_dir()
-        })
-    };
-    const GUESTS: &str = "skep-guests";
-    (!has_target(None) && has_target(Some(GUESTS))).then_some((VARIABLE, GUESTS))
 }

@@ -65,7 +65,7 @@ pub(super) async fn build(project: &Project, touched: &Touched, serving: bool) -
                 .took
                 .extend(together().map(|name| (name.clone(), took))),
             Err(error) => {
-                building::show(&names, error);
+                building::show(&names, command, error);
                 if serving {
                     say("What served before serves on.");
                 }
