@@ -51,7 +51,7 @@ async fn a_host_holds_no_more_after_hostile_traffic_than_before() {
     println!("after the warm-up: {first}\n  {before}");
 
     let second = traffic(&host, whole - warm_up).await;
-    let after = Held::at_rest(&host).await;
+    let after = Held::settled(&host, &before).await;
     println!("at the end: {second}\n  {after}");
 
     after.assert_no_more_than(&before, &host.log_text());
